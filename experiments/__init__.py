@@ -1,0 +1,1 @@
+"""What the researcher designs and what comes back."""

@@ -1,0 +1,1 @@
+"""The event log: one JSON Lines file a session, appended to, read and repaired here."""

@@ -1,0 +1,227 @@
+"""Appending to event logs, so that what was kept stays kept.
+
+Theory of operation
+===================
+
+`append` takes whole lines and never waits. `kept` is called, in order, once the lines are as safe as the setting asks:
+
+* `DirectLog` (LOG_SYNC=os): one `write` to the operating system, on the spot. Survives the process, not a power cut.
+* `Committer` (LOG_SYNC=fsync): one thread for all logs of the process. It takes everything that has been appended
+  since it last looked, writes it, and syncs each file once: a group commit whose interval is the time that the disk
+  takes. An idle server pays one sync a message; a busy one shares it among all that arrived meanwhile.
+
+Invariants
+==========
+
+* Lines reach the file in the order of `append`, each of them once, also when the disk is full half-way through one:
+  what was not written stays in memory and is tried again, and nobody is told of it until then.
+* A log is closed after everything appended to it is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+logger = logging.getLogger("chatroom.eventlog")
+
+RETRY_SECONDS = 0.5
+"""How long to wait before writing again to a disk that refused."""
+STOP_SECONDS = 5.0
+"""How long a stopping server waits for its disk."""
+
+Kept = Callable[[], None]
+
+_sync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS and Windows have fsync only
+
+
+class _Pending:
+    """Lines on their way into one file, and whom to tell."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.kept: list[Kept] = []
+        self._unwritten = b""
+
+    def add(self, lines: bytes, kept: Kept) -> None:
+        self._unwritten += lines
+        self.kept.append(kept)
+
+    def write(self) -> None:
+        """Hand everything to the operating system; OSError leaves what it did not take."""
+        while self._unwritten:
+            written = os.write(self.descriptor, self._unwritten)
+            self._unwritten = self._unwritten[written:]
+
+    def take_kept(self) -> list[Kept]:
+        kept, self.kept = self.kept, []
+        return kept
+
+
+class DirectLog:
+    """A log that is as safe as the operating system's memory."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._pending = _Pending(descriptor)
+        self._retry: asyncio.TimerHandle | None = None
+        self._closing = False
+
+    def append(self, lines: bytes, kept: Kept) -> None:
+        self._pending.add(lines, kept)
+        if self._retry is None:
+            self._flush()
+
+    def close(self) -> None:
+        self._closing = True
+        if self._retry is None:
+            os.close(self._pending.descriptor)
+
+    def _flush(self) -> None:
+        try:
+            self._pending.write()
+        except OSError as error:
+            _complain(error)
+            self._retry = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._flush_again)
+            return
+        for kept in self._pending.take_kept():
+            kept()
+
+    def _flush_again(self) -> None:
+        self._retry = None
+        self._flush()
+        if self._closing and self._retry is None:
+            os.close(self._pending.descriptor)
+
+
+class BufferedLog:
+    """A log that is written in one piece at the end. For rehearsals: whatever is lost there can be made again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lines: list[bytes] = []
+
+    def append(self, lines: bytes, kept: Kept) -> None:
+        self._lines.append(lines)
+        kept()
+
+    def close(self) -> None:
+        self._path.write_bytes(b"".join(self._lines))
+
+
+class Committer:
+    """The thread that makes appended lines durable; `start` and `stop` it with the server."""
+
+    def __init__(self) -> None:
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._wake = threading.Event()
+        self._dirty: dict[_DurableLog, None] = {}
+        self._stopping = False
+        self._thread = threading.Thread(target=self._work, name="event log", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Wait until everything is on disk, but not for ever."""
+        self._stopping = True
+        self._wake.set()
+        await asyncio.to_thread(self._thread.join, STOP_SECONDS)
+
+    def open(self, descriptor: int, new_in: Path | None) -> _DurableLog:
+        """`new_in`: the folder of a file just made, whose name there must be made durable too."""
+        return _DurableLog(self, descriptor, new_in)
+
+    def submit(self, job: Callable[[], None]) -> None:
+        self._jobs.append(job)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    # In the thread
+
+    def mark(self, log: _DurableLog) -> None:
+        self._dirty[log] = None
+
+    def _work(self) -> None:
+        while not (self._stopping and not self._jobs):
+            self._wake.wait(RETRY_SECONDS if self._dirty else None)
+            self._wake.clear()
+            while self._jobs:
+                self._jobs.popleft()()
+            self._commit()
+
+    def _commit(self) -> None:
+        for log in tuple(self._dirty):
+            try:
+                log.commit()
+            except OSError as error:
+                _complain(error)
+                continue
+            del self._dirty[log]
+            self._tell(log.pending.take_kept())
+            if log.is_closing:
+                os.close(log.pending.descriptor)
+
+    def _tell(self, kept: list[Kept]) -> None:
+        assert self._loop is not None
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+            self._loop.call_soon_threadsafe(_call_all, kept)
+
+
+class _DurableLog:
+    def __init__(self, committer: Committer, descriptor: int, new_in: Path | None) -> None:
+        self.pending = _Pending(descriptor)
+        self.is_closing = False
+        self._committer = committer
+        self._new_in = new_in
+
+    def append(self, lines: bytes, kept: Kept) -> None:
+        def job() -> None:
+            self.pending.add(lines, kept)
+            self._committer.mark(self)
+
+        self._committer.submit(job)
+
+    def close(self) -> None:
+        def job() -> None:
+            self.is_closing = True
+            self._committer.mark(self)
+
+        self._committer.submit(job)
+
+    # In the committer's thread
+
+    def commit(self) -> None:
+        if not self.pending.kept:
+            return
+        self.pending.write()
+        _sync(self.pending.descriptor)
+        if self._new_in is not None:
+            _sync_folder(self._new_in)
+            self._new_in = None
+
+
+def _call_all(kept: list[Kept]) -> None:
+    for each in kept:
+        each()
+
+
+def _sync_folder(path: Path) -> None:
+    if os.name == "nt":
+        return  # Windows cannot open a folder; NTFS journals the name by itself
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _complain(error: OSError) -> None:
+    logger.error("the event log cannot be written (%s); trying again, nothing is shown meanwhile", error.strerror)

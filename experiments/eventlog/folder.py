@@ -1,0 +1,77 @@
+"""Where session logs lie: one file a session, `{session_id}.json`, which only its session writes.
+
+The session id becomes a file name, so it must be a UUID in its usual form; nothing else ever names a file. Logs hold
+what participants wrote: files are made readable for their owner alone.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from experiments.errors import LogError, LogExists
+from experiments.eventlog.append import BufferedLog, Committer, DirectLog
+from experiments.eventlog.reader import read_records
+from experiments.eventlog.repair import repair
+from simulation.codec import Record
+from simulation.runtime.session import LogSink
+
+LogSync = Literal["fsync", "os"]
+
+
+class Reopened(NamedTuple):
+    records: list[Record]
+    log: LogSink
+
+
+class LogFolder:
+    """`sync`: `fsync` for records that survive a power cut, `os` for records that survive the process."""
+
+    def __init__(self, path: Path, sync: LogSync, committer: Committer | None = None) -> None:
+        self.path = path
+        self.sync = sync
+        self._committer = committer
+
+    def create(self, session_id: str) -> LogSink:
+        """Return the sink of a new session; raise LogError if its file cannot be made."""
+        path = self.file(session_id)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        try:
+            return self._sink(os.open(path, flags, 0o600), is_new=True)
+        except FileExistsError:
+            raise LogExists(path, "this session has a log already") from None
+        except OSError as error:
+            raise LogError(path, f"cannot be created: {error.strerror}") from error
+
+    def reopen(self, session_id: str, timestamp: Callable[[], str]) -> Reopened:
+        """Repair a log if it needs it and return its records, with the sink to go on writing."""
+        path = self.file(session_id)
+        repair(path, timestamp)
+        records = list(read_records(path))
+        try:
+            return Reopened(records, self._sink(os.open(path, os.O_WRONLY | os.O_APPEND), is_new=False))
+        except OSError as error:
+            raise LogError(path, f"cannot be opened: {error.strerror}") from error
+
+    def file(self, session_id: str) -> Path:
+        if str(uuid.UUID(session_id)) != session_id:
+            raise ValueError("a session id is a UUID in its usual form")
+        return self.path / f"{session_id}.json"
+
+    def _sink(self, descriptor: int, *, is_new: bool) -> LogSink:
+        if self.sync == "fsync" and self._committer is not None:
+            return self._committer.open(descriptor, self.path if is_new else None)
+        return DirectLog(descriptor)
+
+
+class RehearsalFolder:
+    """A folder for logs that can be made again at any time: written whole when their session ends."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def create(self, session_id: str) -> LogSink:
+        return BufferedLog(self.path / f"{session_id}.json")

@@ -1,0 +1,73 @@
+"""A torn tail: bytes after the last newline, left by a crash in the middle of a write.
+
+Nobody was told of them, since a record is shown only once it is kept. They are moved to `{name}.torn-{n}` beside the
+log, and the log says so itself in a `log_repaired` record.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from simulation.codec import Record, decode, encode
+from simulation.events import LogRepaired, SessionEnded
+
+CHUNK_BYTES = 64 * 1024
+
+
+def repair(path: Path, timestamp: Callable[[], str]) -> LogRepaired | None:
+    """Move a torn tail out of the log at `path`; return what was done, or None if nothing had to be."""
+    with path.open("r+b") as log:
+        end = _end_of_last_line(log, log.seek(0, os.SEEK_END))
+        log.seek(end)
+        torn = log.read()
+        if not torn:
+            return None
+        moved_to = _keep_beside(path, torn)
+        log.truncate(end)
+        last = _last_record(log, end)
+        event = LogRepaired(elapsed=last.elapsed if last else 0.0, bytes_moved=len(torn), moved_to=moved_to.name)
+        if last is not None and not isinstance(last.event, SessionEnded):
+            log.seek(end)
+            log.write(encode(Record(last.seq + 1, timestamp(), event)))
+        log.flush()
+        os.fsync(log.fileno())
+        return event
+
+
+def _end_of_last_line(log: BinaryIO, size: int) -> int:
+    """Return the position after the last newline before `size`; 0 if there is none."""
+    start = size
+    while start > 0:
+        length = min(CHUNK_BYTES, start)
+        start -= length
+        log.seek(start)
+        newline = log.read(length).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+    return 0
+
+
+def _last_record(log: BinaryIO, end: int) -> Record | None:
+    if end == 0:
+        return None
+    start = _end_of_last_line(log, end - 1)
+    log.seek(start)
+    return decode(log.read(end - start))
+
+
+def _keep_beside(path: Path, torn: bytes) -> Path:
+    for number in itertools.count(1):
+        target = path.with_name(f"{path.name}.torn-{number}")
+        try:
+            with target.open("xb") as file:
+                file.write(torn)
+                file.flush()
+                os.fsync(file.fileno())
+        except FileExistsError:
+            continue
+        return target
+    raise AssertionError("unreachable")

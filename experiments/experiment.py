@@ -1,0 +1,365 @@
+"""The researcher's files: read, checked whole, and resolved into what a session runs on.
+
+An experiment is a folder with two files. `simulation_settings.json` says how lively the room is,
+`experimental_settings.json` what the agents are told. Everything a file can get wrong is found here, before anybody is
+let in: all problems at once, each with file, key, value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from experiments.errors import InvalidExperiment
+from experiments.problems import Problem, allowed_by, key_path, not_allowed, unknown_key
+from simulation import pacing
+from simulation.errors import InvalidJson
+from simulation.parameters import (
+    MAX_AGENTS,
+    MAX_MESSAGES_PER_MINUTE,
+    MAX_SESSION_MINUTES,
+    MIN_SESSION_MINUTES,
+    ActWeights,
+    ModelChoice,
+    Persona,
+    SimulationParameters,
+    Timing,
+    roster_problems,
+    weight_problems,
+)
+from simulation.prompts import template_problems
+from simulation.strict_json import UTF8_BOM, parse
+
+SIMULATION_FILE = "simulation_settings.json"
+EXPERIMENTAL_FILE = "experimental_settings.json"
+MAX_FILE_BYTES = 1024 * 1024
+MAX_NAME_CHARACTERS = 40
+MAX_PROMPT_CHARACTERS = 100_000
+
+_TIMING, _WEIGHTS, _MODEL = Timing(), ActWeights(), ModelChoice()
+
+Weight = Annotated[float, Field(ge=0, le=1000)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+
+class PersonaSettings(_Settings):
+    description: str = Field(default="", max_length=MAX_PROMPT_CHARACTERS)
+    """Who this agent is: age, job, opinions, way of writing. Goes into the agent's prompt, and nowhere else."""
+    chattiness: float = Field(default=1.0, ge=0, le=100)
+    """How often this agent is the one to speak, against the others' 1."""
+
+
+class TimingSettings(_Settings):
+    scale: float = Field(default=_TIMING.scale, ge=0, le=100)
+    """Multiplies reading and typing time. 0: answers appear as soon as the model has given them."""
+    noticing_seconds: float = Field(default=_TIMING.noticing_seconds, ge=0, le=600)
+    """Time before a member starts to read."""
+    reading_characters_per_second: float = Field(default=_TIMING.reading_characters_per_second, gt=0, le=10_000)
+    typing_characters_per_second: float = Field(default=_TIMING.typing_characters_per_second, gt=0, le=10_000)
+    typing_least_seconds: float = Field(default=_TIMING.typing_least_seconds, ge=0, le=600)
+    """Typing is shown for at least this long."""
+    typing_most_seconds: float = Field(default=_TIMING.typing_most_seconds, ge=0, le=600)
+    """No message takes longer than this to type."""
+    spread: float = Field(default=_TIMING.spread, ge=0, le=2)
+    """How much members vary: the sigma of a log-normal factor of mean 1."""
+    stale_after_messages: int = Field(default=_TIMING.stale_after_messages, ge=1, le=1000)
+    """An answer is stale once this many messages were posted since it was planned."""
+    stale_answers: Literal["keep", "drop", "redraw"] = _TIMING.stale_answers
+    """What happens to a stale answer. `drop` lowers the delivered rate."""
+
+
+class ActWeightSettings(_Settings):
+    message: Weight = _WEIGHTS.message
+    """A plain message."""
+    reply: Weight = _WEIGHTS.reply
+    """A message that quotes another."""
+    mention: Weight = _WEIGHTS.mention
+    """A message that addresses a member with @."""
+    reaction: Weight = _WEIGHTS.reaction
+    """An emoji under somebody's message. Comes on top of messages_per_minute."""
+
+
+class LanguageModelSettings(_Settings):
+    provider: Literal["scripted"] = "scripted"
+    """Who answers. `scripted` needs no key."""
+    model: str = Field(default=_MODEL.model, min_length=1)
+    """The provider's name for the model."""
+    script: str | None = None
+    """The scripted model's own file, relative to this folder."""
+
+
+class SimulationSettings(_Settings):
+    """How the chatroom feels. Not varied between conditions unless a condition says so."""
+
+    model_config = ConfigDict(title=SIMULATION_FILE, populate_by_name=True)
+
+    schema_: str | None = Field(default=None, alias="$schema")
+    """Where editors find the description of this file."""
+    num_agents: int = Field(ge=1, le=MAX_AGENTS)
+    """Number of AI agents in the chatroom. Must match the length of agent_names."""
+    agent_names: list[Name] = Field(min_length=1, max_length=MAX_AGENTS)
+    """Names of the agents. Each agent knows its own."""
+    messages_per_minute: float = Field(ge=0, le=MAX_MESSAGES_PER_MINUTE)
+    """Messages that all agents together post of their own accord, on average."""
+    user_response_probability: float = Field(ge=0, le=1)
+    """Probability that an agent answers a message of the participant. 0.7 = 70 %."""
+    context_window_size: int = Field(ge=0, le=10_000)
+    """Number of recent messages in an agent's prompt. 0: none."""
+    session_duration_minutes: float = Field(ge=MIN_SESSION_MINUTES, le=MAX_SESSION_MINUTES)
+    """How long a session runs before it ends by itself. May be a fraction."""
+    group_name: Name = "Community group"
+    """The name over the chat."""
+    participant_name: Name | None = None
+    """What agents call the participant. null: they avoid it; models are given a neutral word."""
+    personas: dict[str, PersonaSettings] = {}
+    """By agent name. An agent without one has nothing but its name."""
+    language_model: LanguageModelSettings = LanguageModelSettings()
+    """Which model speaks for the agents."""
+    timing: TimingSettings = TimingSettings()
+    """How long members take to read and to type."""
+    act_weights: ActWeightSettings = ActWeightSettings()
+    """How often a post is a message, a quoted reply, a mention or an emoji reaction."""
+    random_seed: int | None = Field(default=None, ge=0, lt=2**53)
+    """Every draw of every session follows from it. null: a new one each time the server starts."""
+    reconnect_grace_seconds: float = Field(default=120, ge=0, le=MAX_SESSION_MINUTES * 60)
+    """How long a session waits for a participant whose connection was lost."""
+
+
+class ExperimentalSettings(_Settings):
+    """What is an experimental variable."""
+
+    model_config = ConfigDict(title=EXPERIMENTAL_FILE, populate_by_name=True)
+
+    schema_: str | None = Field(default=None, alias="$schema")
+    """Where editors find the description of this file."""
+    experiment_id: str | None = Field(default=None, min_length=1, max_length=100)
+    """Stands in every log. null: the folder's name."""
+    prompt_template: str = Field(min_length=1, max_length=MAX_PROMPT_CHARACTERS)
+    """The system prompt of all agents. May use {agent_name}, {participant_name}, {group_name}, {persona}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A folder that passed every check. The raw files are kept as they were read: the log holds them whole."""
+
+    folder: Path
+    experiment_id: str
+    experimental_config: Mapping[str, Any]
+    simulation_config: Mapping[str, Any]
+    sha256: Mapping[str, str]
+    parameters: SimulationParameters
+    random_seed: int | None
+    warnings: tuple[str, ...]
+
+
+def load_experiment(folder: Path) -> Experiment:
+    """Return the experiment in `folder`; raise InvalidExperiment with everything that is wrong with it."""
+    problems: list[Problem] = []
+    simulation = _read(folder / SIMULATION_FILE, SimulationSettings, problems)
+    experimental = _read(folder / EXPERIMENTAL_FILE, ExperimentalSettings, problems)
+    if simulation is not None:
+        problems += _simulation_problems(simulation)
+    if experimental is not None:
+        problems += _experimental_problems(experimental)
+    if problems or simulation is None or experimental is None:
+        raise InvalidExperiment(problems)
+    assert isinstance(simulation.model, SimulationSettings)
+    assert isinstance(experimental.model, ExperimentalSettings)
+    parameters = _resolved(folder, simulation.model, experimental.model)
+    return Experiment(
+        folder=folder,
+        experiment_id=experimental.model.experiment_id or folder.resolve().name,
+        experimental_config=experimental.raw,
+        simulation_config=simulation.raw,
+        sha256={SIMULATION_FILE: simulation.sha256, EXPERIMENTAL_FILE: experimental.sha256},
+        parameters=parameters,
+        random_seed=simulation.model.random_seed,
+        warnings=tuple(load_warnings(parameters)),
+    )
+
+
+def load_warnings(parameters: SimulationParameters, model_latency: float = 0.0) -> Iterator[str]:
+    """Say what will not be as the settings say, with the figure."""
+    load = pacing.expected_load(parameters, model_latency)
+    if not load.is_sustainable:
+        sustainable = load.agents * 60 / load.answer_seconds
+        yield (
+            f"messages_per_minute {parameters.messages_per_minute:g} is more than {load.agents} agents can keep up "
+            f"with: an answer takes about {load.answer_seconds:.0f} s, so {load.busy_agents:.1f} agents would be "
+            f"busy at any time. They will deliver about {sustainable:.0f} a minute. "
+            f"Lower the rate, add agents, or set timing.scale below 1."
+        )
+
+
+# Reading
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    raw: dict[str, Any]
+    sha256: str
+    model: _Settings | None
+
+
+def _read(path: Path, cls: type[_Settings], problems: list[Problem]) -> _File | None:
+    """Return the file, with its model unless a key of it is wrong; add to `problems` whatever is."""
+    try:
+        data = _bytes(path)
+        raw = parse(data.removeprefix(UTF8_BOM))
+    except InvalidJson as error:
+        problems.append(Problem(path, _place(error), error.reason))
+        return None
+    if not isinstance(raw, dict):
+        problems.append(Problem(path, "", "the file must hold one object: {...}"))
+        return None
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        return _File(path, raw, digest, cls.model_validate(raw))
+    except ValidationError as error:
+        problems += _problems_of(path, cls, error)
+        return _File(path, raw, digest, None)
+
+
+def _bytes(path: Path) -> bytes:
+    if path.is_dir():
+        raise InvalidJson("is a folder; a file is needed")
+    if path.exists() and not path.is_file():
+        raise InvalidJson("is no regular file")
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise InvalidJson(f"larger than {MAX_FILE_BYTES:,} bytes")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InvalidJson("the file is missing") from None
+    except OSError as error:
+        raise InvalidJson(f"cannot be read: {error.strerror}") from error
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:100]:
+        raise InvalidJson('UTF-16 text; save the file as "UTF-8"')
+    return data
+
+
+def _place(error: InvalidJson) -> str:
+    return "" if error.line is None else f"line {error.line}, column {error.column}"
+
+
+def _problems_of(path: Path, cls: type[_Settings], error: ValidationError) -> Iterator[Problem]:
+    schema = cls.model_json_schema()
+    for each in error.errors(include_url=False):
+        parts = tuple(part for part in each["loc"])
+        key = key_path(parts)
+        property_schema = _schema_at(schema, parts)
+        if each["type"] == "extra_forbidden":
+            parent = _resolve(schema, _schema_at(schema, parts[:-1]) or schema)
+            yield Problem(path, key, unknown_key(str(parts[-1]), parent.get("properties", {})))
+        elif each["type"] == "missing":
+            yield Problem(path, key, f"missing: {allowed_by(property_schema or {}, schema)} is needed")
+        else:
+            allowed = allowed_by(property_schema, schema) if property_schema else each["msg"]
+            yield Problem(path, key, not_allowed(each["input"], _with_length(each, allowed)))
+
+
+def _with_length(error: Any, allowed: str) -> str:
+    longest = error.get("ctx", {}).get("max_length")
+    return f"{allowed}, at most {longest} long" if longest else allowed
+
+
+def _schema_at(schema: Mapping[str, Any], parts: tuple[str | int, ...]) -> Mapping[str, Any] | None:
+    here: Mapping[str, Any] = schema
+    for part in parts:
+        here = _resolve(schema, here)
+        options = [_resolve(schema, option) for option in here.get("anyOf", ())]
+        here = next((option for option in options if option.get("type") in ("object", "array")), here)
+        if isinstance(part, int):
+            following = here.get("items")
+        else:
+            following = here.get("properties", {}).get(part, here.get("additionalProperties"))
+        if not isinstance(following, Mapping):
+            return None
+        here = following
+    return here
+
+
+def _resolve(root: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "$ref" not in schema:
+        return schema
+    found: Mapping[str, Any] = root["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
+    return found
+
+
+# Checks across keys: also done where single keys are wrong, so that one run tells everything
+
+
+def _simulation_problems(file: _File) -> Iterator[Problem]:
+    names = file.raw.get("agent_names")
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        yield from _roster(file, names)
+    weights = file.raw.get("act_weights")
+    if file.model is not None and isinstance(file.model, SimulationSettings) and weights is not None:
+        chosen = ActWeights(**file.model.act_weights.model_dump())
+        yield from (Problem(file.path, p.key, p.allowed) for p in weight_problems(chosen))
+    if isinstance(file.model, SimulationSettings):
+        yield from _timing(file, file.model.timing)
+        yield from _script(file, file.model.language_model.script)
+
+
+def _roster(file: _File, names: list[str]) -> Iterator[Problem]:
+    number = file.raw.get("num_agents")
+    if isinstance(number, int) and number != len(names):
+        yield Problem(file.path, "num_agents", not_allowed(number, f"agent_names has {len(names)} names"))
+    participant = file.raw.get("participant_name")
+    for problem in roster_problems(names, participant if isinstance(participant, str) else None):
+        yield Problem(file.path, problem.key, not_allowed(problem.value, problem.allowed))
+    personas = file.raw.get("personas")
+    for name in personas if isinstance(personas, dict) else ():
+        if name not in names:
+            yield Problem(file.path, f"personas.{name}", f"no agent has this name; {unknown_key(name, names)}")
+
+
+def _timing(file: _File, timing: TimingSettings) -> Iterator[Problem]:
+    if timing.typing_least_seconds > timing.typing_most_seconds:
+        allowed = f"not more than timing.typing_most_seconds, {timing.typing_most_seconds:g}"
+        key = "timing.typing_least_seconds"
+        yield Problem(file.path, key, not_allowed(timing.typing_least_seconds, allowed))
+
+
+def _script(file: _File, script: str | None) -> Iterator[Problem]:
+    if script is not None and not (file.path.parent / script).is_file():
+        yield Problem(file.path, "language_model.script", not_allowed(script, "a file beside the settings"))
+
+
+def _experimental_problems(file: _File) -> Iterator[Problem]:
+    template = file.raw.get("prompt_template")
+    if isinstance(template, str):
+        yield from (Problem(file.path, "prompt_template", message) for message in template_problems(template))
+
+
+def _resolved(folder: Path, simulation: SimulationSettings, experimental: ExperimentalSettings) -> SimulationParameters:
+    nobody = PersonaSettings()
+    personas = (
+        Persona(name=name, **simulation.personas.get(name, nobody).model_dump()) for name in simulation.agent_names
+    )
+    choice = simulation.language_model
+    return SimulationParameters(
+        prompt_template=experimental.prompt_template,
+        agents=tuple(personas),
+        messages_per_minute=simulation.messages_per_minute,
+        user_response_probability=simulation.user_response_probability,
+        message_window=simulation.context_window_size,
+        duration_seconds=simulation.session_duration_minutes * 60,
+        group_name=simulation.group_name,
+        participant_name=simulation.participant_name,
+        reconnect_grace_seconds=simulation.reconnect_grace_seconds,
+        language_model=ModelChoice(provider=choice.provider, model=choice.model, script=choice.script),
+        timing=Timing(**simulation.timing.model_dump()),
+        act_weights=ActWeights(**simulation.act_weights.model_dump()),
+    )

@@ -1,0 +1,85 @@
+"""One thing that is wrong with a settings file, in words that let whoever wrote it mend it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+SHOWN_CHARACTERS = 60
+
+
+class Problem(NamedTuple):
+    """`key` is the path to the value as one would write it (`timing.scale`, `agent_names[2]`), empty for the file."""
+
+    file: Path
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (str(self.file), self.key, self.message) if part)
+
+
+def shown(value: object) -> str:
+    """Return `value` as it would stand in the file, shortened."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+
+
+def not_allowed(value: object, allowed: str) -> str:
+    return f"{shown(value)} is not allowed: {allowed}"
+
+
+def unknown_key(key: str, known: Iterable[str]) -> str:
+    """Return the message for a key that there is not, with the one that was probably meant."""
+    names = sorted(known)
+    near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
+    return f'unknown key; did you mean "{near[0]}"?' if near else f"unknown key; known are {', '.join(names)}"
+
+
+def key_path(parts: Sequence[str | int]) -> str:
+    """Return ("agent_names", 2) as `agent_names[2]`."""
+    path = ""
+    for part in parts:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    return path
+
+
+def allowed_by(schema: Mapping[str, Any], root: Mapping[str, Any]) -> str:
+    """Say in words what a JSON Schema allows."""
+    if "$ref" in schema:
+        return allowed_by(root["$defs"][schema["$ref"].rsplit("/", 1)[-1]], root)
+    if "anyOf" in schema:
+        return ", or ".join(allowed_by(option, root) for option in schema["anyOf"])
+    if "enum" in schema:
+        return "one of " + ", ".join(shown(value) for value in schema["enum"])
+    if "const" in schema:
+        return shown(schema["const"])
+    words = _TYPES.get(schema.get("type", ""), "a value")
+    return f"{words}{_range(schema)}"
+
+
+_TYPES = {
+    "number": "a number",
+    "integer": "a whole number",
+    "string": "text in quotes",
+    "array": "a list",
+    "object": "an object",
+    "boolean": "true or false",
+    "null": "null",
+}
+
+
+def _range(schema: Mapping[str, Any]) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None and high is not None:
+        return f" from {low:g} to {high:g}"
+    if "exclusiveMinimum" in schema:
+        return f" above {schema['exclusiveMinimum']:g}"
+    if low is not None:
+        return f" of at least {low:g}"
+    if schema.get("minLength") or schema.get("minItems"):
+        return " that is not empty"
+    return ""

@@ -1,0 +1,127 @@
+"""Event to one line of the log, and back.
+
+    {"seq":7,"timestamp":"...","elapsed":15.234,"event_type":"message","data":{...}}\\n
+
+One JSON object a line, UTF-8, ended by a newline byte and by nothing else: U+2028, U+2029 and U+0085, which some
+readers take for line ends, are escaped. `timestamp` is wall time in UTC and may go back; `seq` and `elapsed` never do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any, NamedTuple, get_args, get_type_hints
+
+import orjson
+
+from simulation.errors import InvalidRecord
+from simulation.events import AnyEvent, KnownEvent, MessagePosted, SessionStarted, UnknownEvent
+from simulation.parameters import SimulationParameters
+from simulation.strict_json import parse
+
+
+class Record(NamedTuple):
+    """An event with its place in the log."""
+
+    seq: int
+    timestamp: str
+    event: AnyEvent
+
+    @property
+    def elapsed(self) -> float:
+        return self.event.elapsed
+
+
+def encode(record: Record) -> bytes:
+    """Return the record's line, newline included."""
+    try:
+        elapsed, data = _dumped(record.event)
+    except orjson.JSONEncodeError:
+        elapsed, data = orjson.dumps(record.elapsed), orjson.dumps(_storable(_as_dict(record.event)))
+    if isinstance(record.event, MessagePosted):
+        data = b'%s,"timestamp":"%s"}' % (data[:-1], record.timestamp.encode())
+    if b"\\u0000" in data:
+        data = orjson.dumps(_storable(orjson.loads(data)))
+    name = orjson.dumps(_name(record.event))
+    line = _LINE % (record.seq, record.timestamp.encode(), elapsed, name, data)
+    if b"\xe2\x80" in line or b"\xc2\x85" in line:
+        for raw, escaped in _LINE_ENDS:
+            line = line.replace(raw, escaped)
+    return line
+
+
+_LINE = b'{"seq":%d,"timestamp":"%s","elapsed":%s,"event_type":%s,"data":%s}\n'
+_ELAPSED = b'{"elapsed":'
+
+
+def _dumped(event: AnyEvent) -> tuple[bytes, bytes]:
+    """Return `elapsed` and the other fields. Both come out of one dump, in which `elapsed` stands first."""
+    if isinstance(event, UnknownEvent):
+        return orjson.dumps(event.elapsed), orjson.dumps(event.data)
+    whole = orjson.dumps(event)
+    comma = whole.index(b",")
+    return whole[len(_ELAPSED) : comma], b"{" + whole[comma + 1 :]
+
+
+def _name(event: AnyEvent) -> str:
+    return event.name if isinstance(event, UnknownEvent) else event.event_type
+
+
+def decode(line: bytes) -> Record:
+    """Return the record in `line` (with or without its newline); raise InvalidRecord, or InvalidJson."""
+    value = parse(line)
+    if not isinstance(value, dict):
+        raise InvalidRecord("a record is a JSON object")
+    try:
+        name, data, elapsed = value["event_type"], value["data"], value["elapsed"]
+        return Record(value["seq"], value["timestamp"], _event(name, data, float(elapsed)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidRecord(f"not a record of an event log: {type(error).__name__}: {error}") from error
+
+
+def _storable(value: Any) -> Any:
+    """Return `value` without what no reader takes: half surrogate pairs and NUL, which models do send."""
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode().replace("\0", "")
+        case Mapping():
+            return {_storable(key): _storable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_storable(item) for item in value]
+    return value
+
+
+_LINE_ENDS = (
+    (b"\xe2\x80\xa8", b"\\u2028"),
+    (b"\xe2\x80\xa9", b"\\u2029"),
+    (b"\xc2\x85", b"\\u0085"),
+)
+
+_EVENT_CLASSES: tuple[type[KnownEvent], ...] = get_args(KnownEvent)
+_BY_NAME = {cls.event_type: cls for cls in _EVENT_CLASSES}
+_NAMES = {cls: tuple(f.name for f in fields(cls) if f.name != "elapsed") for cls in _EVENT_CLASSES}
+_TUPLES = {
+    cls: tuple(name for name, hint in get_type_hints(cls).items() if hint == tuple[str, ...]) for cls in _EVENT_CLASSES
+}
+
+
+def _as_dict(event: AnyEvent) -> dict[str, Any]:
+    if isinstance(event, UnknownEvent):
+        return dict(event.data)
+    return {name: _plain(getattr(event, name)) for name in _NAMES[type(event)]}
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def _event(name: str, data: dict[str, Any], elapsed: float) -> AnyEvent:
+    cls = _BY_NAME.get(name)
+    if cls is None:
+        return UnknownEvent(elapsed=elapsed, name=name, data=data)
+    values = {key: data[key] for key in _NAMES[cls] if key in data}
+    for key in _TUPLES[cls]:
+        values[key] = tuple(values.get(key, ()))
+    if cls is SessionStarted:
+        values["parameters"] = SimulationParameters.from_record(data["parameters"])
+    return cls(elapsed=elapsed, **values)

@@ -1,0 +1,249 @@
+"""Facts, in the past tense: everything that ever happens to a session, and so the schema of its log.
+
+Each class is one `event_type`; its fields, in this order, are the record's `data`, save `elapsed` (seconds since the
+session started, on a clock that only goes forward), which stands in the envelope. Field names of the seed come first.
+An event is the only thing that changes a state (`state.apply`), live and on replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from simulation.parameters import SimulationParameters
+
+FORMAT_VERSION = 1
+
+
+class Cause(StrEnum):
+    """Why a turn was drawn."""
+
+    BACKGROUND = "background"
+    REACTION = "reaction"
+
+
+class Act(StrEnum):
+    """What the agent does with its turn, and what `target` then names."""
+
+    MESSAGE = "message"  # target: the message it answers, or None
+    REPLY = "reply"  # target: the message it quotes
+    MENTION = "mention"  # target: the member it addresses
+    REACTION = "reaction"  # target: the message that gets the emoji
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    event_type: ClassVar[str]
+    elapsed: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStarted(Event):
+    """The first record: all that is needed to read, resume and re-execute the rest."""
+
+    event_type: ClassVar[str] = "session_start"
+
+    session_id: str
+    experimental_config: Mapping[str, Any]
+    simulation_config: Mapping[str, Any]
+    format_version: int = FORMAT_VERSION
+    experiment_id: str | None = None
+    condition: str | None = None
+    participant_id: str
+    seed: int
+    parameters: SimulationParameters
+    settings_sha256: Mapping[str, str] = field(default_factory=dict)
+    log_sync: str = "os"
+    software: Mapping[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParticipantArrived(Event):
+    event_type: ClassVar[str] = "participant_connected"
+
+    connection: int
+    resumable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParticipantLost(Event):
+    event_type: ClassVar[str] = "participant_disconnected"
+
+    connection: int
+    code: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnDeferred(Event):
+    """A turn was drawn while whoever could take it was busy; it waits, so that the rate stays true."""
+
+    event_type: ClassVar[str] = "turn_waiting"
+
+    turn_id: str
+    agent_name: str | None
+    cause: str
+    target: str | None
+    drawn_at: float
+    replaces: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnPlanned(Event):
+    """An agent got a turn.
+
+    `drawn_at` is the moment of the draw: earlier than `elapsed` if the turn had to wait. `pace` says how much slower
+    (above 1) or faster than usual the agent reads and types this time; `reading_seconds` has it in already.
+    """
+
+    event_type: ClassVar[str] = "turn_planned"
+
+    turn_id: str
+    agent_name: str
+    cause: str
+    act: str
+    target: str | None
+    drawn_at: float
+    pace: float
+    reading_seconds: float
+    emoji: str | None = None
+    replaces: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCalled(Event):
+    event_type: ClassVar[str] = "llm_call"
+
+    agent_name: str
+    prompt: str
+    response: str | None
+    error: str | None
+    turn_id: str
+    provider: str
+    requested_model: str
+    served_model: str | None
+    parameters: Mapping[str, Any]
+    attempt: int
+    status: str
+    finish_reason: str | None
+    latency_ms: int
+    queue_ms: int
+    input_tokens: int | None
+    output_tokens: int | None
+    thinking_tokens: int | None
+    cached_tokens: int | None
+    cost: float | None
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnAnswered(Event):
+    """Text is in hand. It was cleaned by the rules in `sanitized`, and is shown at `appears_at`."""
+
+    event_type: ClassVar[str] = "turn_answered"
+
+    turn_id: str
+    agent_name: str
+    content: str
+    sanitized: tuple[str, ...]
+    source: str
+    typing_at: float
+    appears_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnDropped(Event):
+    """A turn came to nothing; `reason` is the model's status, `filtered` or `stale`."""
+
+    event_type: ClassVar[str] = "turn_dropped"
+
+    turn_id: str
+    agent_name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagePosted(Event):
+    """A message. The record's `data` has a `timestamp` as well: the envelope's, where the seed has it."""
+
+    event_type: ClassVar[str] = "message"
+
+    sender: str
+    content: str
+    message_id: str
+    position: int
+    reply_to: str | None = None
+    mentions: tuple[str, ...] = ()
+    client_message_id: str | None = None
+    source: str
+    turn_id: str | None = None
+    sanitized: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReactionAdded(Event):
+    event_type: ClassVar[str] = "reaction"
+
+    message_id: str
+    sender: str
+    emoji: str
+    position: int
+    turn_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorRaised(Event):
+    event_type: ClassVar[str] = "error"
+
+    error_type: str
+    error_message: str
+    context: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRepaired(Event):
+    """A torn tail was moved out of the log, to `moved_to`, before anybody was told of it."""
+
+    event_type: ClassVar[str] = "log_repaired"
+
+    bytes_moved: int
+    moved_to: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEnded(Event):
+    """The last record."""
+
+    event_type: ClassVar[str] = "session_end"
+
+    session_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownEvent(Event):
+    """A record of a type that this version does not know, kept as it is."""
+
+    event_type: ClassVar[str] = ""
+
+    name: str
+    data: Mapping[str, Any]
+
+
+KnownEvent = (
+    SessionStarted
+    | ParticipantArrived
+    | ParticipantLost
+    | TurnDeferred
+    | TurnPlanned
+    | ModelCalled
+    | TurnAnswered
+    | TurnDropped
+    | MessagePosted
+    | ReactionAdded
+    | ErrorRaised
+    | LogRepaired
+    | SessionEnded
+)
+AnyEvent = KnownEvent | UnknownEvent

@@ -1,0 +1,110 @@
+"""Asking a model: one request, one answer, one method.
+
+A provider is anything with `generate`. It maps messages, parameters, text, finish reason and usage, and classifies its
+errors; it does not retry, log or decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal, NamedTuple, Protocol
+
+from simulation.events import MessagePosted
+
+Role = Literal["system", "user", "assistant"]
+
+
+class FinishReason(StrEnum):
+    STOP = "stop"
+    LENGTH = "length"
+    CONTENT_FILTER = "content_filter"
+    ERROR = "error"
+
+
+class ChatMessage(NamedTuple):
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """What is asked of the agent, in the room's own terms: who speaks, in which act, towards what.
+
+    `visible` are the messages that the agent sees, oldest first. Providers on the wire need none of this, since the
+    prompt says it in words; a provider that knows rooms (the scripted model) reads it here.
+    """
+
+    agent_name: str
+    members: tuple[str, ...]
+    act: str
+    cause: str
+    visible: tuple[MessagePosted, ...] = ()
+    towards: MessagePosted | None = None
+    mention: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateRequest:
+    session_id: str
+    turn_id: str
+    messages: tuple[ChatMessage, ...]
+    scene: Scene
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def prompt(self) -> str:
+        """The whole prompt as one text, for the log."""
+        return "\n\n".join(message.content for message in self.messages)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens counted by the provider; None where it does not say."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    thinking_tokens: int | None = None
+    cached_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """One answer. `text` None or empty is an ordinary outcome, named by `finish_reason`."""
+
+    text: str | None
+    finish_reason: str = FinishReason.STOP
+    usage: Usage = field(default_factory=Usage)
+    served_model: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One ask and what became of it: what one `llm_call` record says.
+
+    `latency_ms` and `queue_ms` are milliseconds; `cost` is in the currency of the price list, None if unknown.
+    """
+
+    provider: str
+    requested_model: str
+    number: int = 1
+    status: str = "ok"
+    generation: Generation | None = None
+    error: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    latency_ms: int = 0
+    queue_ms: int = 0
+    cost: float | None = None
+
+
+class LanguageModel(Protocol):
+    """Who answers. `provider` and `model` are what the log calls it."""
+
+    provider: str
+    model: str
+
+    async def generate(self, request: GenerateRequest) -> Generation:
+        """Return an answer or raise GenerationError."""
+        ...

@@ -1,0 +1,84 @@
+"""What reaches a session. A core is told `handle(input, now)` and knows nothing else of the world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from simulation.generation import Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantConnected:
+    """A connection now speaks for the participant. `resumable`: it can come back after a loss."""
+
+    connection: int
+    resumable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantDisconnected:
+    connection: int
+    code: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParticipantPosted:
+    content: str
+    client_message_id: str | None = None
+    reply_to: str | None = None
+    mentions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParticipantReacted:
+    message_id: str
+    emoji: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantLeft:
+    """The participant's wish to stop: a withdrawal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationArrived:
+    """Every attempt that was made for a turn; the last one is the outcome."""
+
+    turn_id: str
+    agent_name: str
+    prompt: str
+    attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The clock's pulse: whatever has come due, do it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndRequested:
+    """Somebody other than the participant ends the session."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """The runtime caught an error that nobody foresaw: the session ends, and the log says why."""
+
+    error_type: str
+    error_message: str
+    context: str
+
+
+Input = (
+    ParticipantConnected
+    | ParticipantDisconnected
+    | ParticipantPosted
+    | ParticipantReacted
+    | ParticipantLeft
+    | GenerationArrived
+    | Tick
+    | EndRequested
+    | Crashed
+)

@@ -1,0 +1,172 @@
+"""What a session is made of, resolved: every default filled in, every name settled.
+
+A researcher's files are read by `experiments.experiment`; this is what they come to. The whole of it stands in the
+`session_start` record, so that a log can be resumed and re-executed by a version with other defaults.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any, Literal, Self
+
+from simulation.errors import InvalidParameters, ParameterProblem
+
+PARTICIPANT = "user"
+"""The participant's name on the wire and in the log: a word of the seed, and so no agent's name."""
+
+MAX_MESSAGES_PER_MINUTE = 600
+MIN_SESSION_MINUTES = 0.05
+MAX_SESSION_MINUTES = 1440
+MAX_AGENTS = 100
+
+StaleAnswers = Literal["keep", "drop", "redraw"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Persona:
+    """An agent's written definition. `chattiness` weighs how often it is the one to speak."""
+
+    name: str
+    description: str = ""
+    chattiness: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """How long a member takes to read and to type. `scale` multiplies both; 0 means at once.
+
+    Defaults: reading at 25 characters a second, as people skim a chat, and typing at 8, which is faster than thumbs: a
+    group that types at the true average (about 36 words, or 3 characters a second) is slow for whoever waits for it.
+    """
+
+    scale: float = 1.0
+    noticing_seconds: float = 1.0
+    reading_characters_per_second: float = 25.0
+    typing_characters_per_second: float = 8.0
+    typing_least_seconds: float = 1.5
+    typing_most_seconds: float = 20.0
+    spread: float = 0.25
+    stale_after_messages: int = 8
+    stale_answers: StaleAnswers = "keep"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActWeights:
+    """How often a background post is a plain message, a quoted reply, a mention, an emoji reaction."""
+
+    message: float = 0.84
+    reply: float = 0.08
+    mention: float = 0.04
+    reaction: float = 0.04
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelChoice:
+    """Which provider answers, and with which model; `script` names the scripted model's own file."""
+
+    provider: str = "scripted"
+    model: str = "neighbourhood"
+    script: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)  # no slots: what follows from the fields is computed once and kept
+class SimulationParameters:
+    prompt_template: str
+    agents: tuple[Persona, ...]
+    messages_per_minute: float
+    user_response_probability: float
+    message_window: int
+    duration_seconds: float
+    group_name: str = "Community group"
+    participant_name: str | None = None
+    reconnect_grace_seconds: float = 120.0
+    language_model: ModelChoice = field(default_factory=ModelChoice)
+    timing: Timing = field(default_factory=Timing)
+    act_weights: ActWeights = field(default_factory=ActWeights)
+
+    def __post_init__(self) -> None:
+        problems = [*self._problems()]
+        if problems:
+            raise InvalidParameters(problems)
+
+    @cached_property
+    def agent_names(self) -> tuple[str, ...]:
+        return tuple(agent.name for agent in self.agents)
+
+    @cached_property
+    def called_names(self) -> tuple[str, ...]:
+        """Every name by which a member can be called."""
+        return (*self.agent_names, self.participant_name) if self.participant_name else self.agent_names
+
+    @cached_property
+    def chattiness(self) -> dict[str, float]:
+        return {agent.name: agent.chattiness for agent in self.agents}
+
+    def persona(self, name: str) -> Persona:
+        return next(agent for agent in self.agents if agent.name == name)
+
+    @classmethod
+    def from_record(cls, data: Mapping[str, Any]) -> Self:
+        """Rebuild what `session_start` holds under `parameters`."""
+        values = dict(data)
+        values["agents"] = tuple(Persona(**agent) for agent in data["agents"])
+        values["language_model"] = ModelChoice(**data["language_model"])
+        values["timing"] = Timing(**data["timing"])
+        values["act_weights"] = ActWeights(**data["act_weights"])
+        known = {each.name for each in fields(cls)}
+        return cls(**{key: value for key, value in values.items() if key in known})
+
+    def _problems(self) -> Iterator[ParameterProblem]:
+        yield from roster_problems(self.agent_names, self.participant_name)
+        for key, low, high in _RANGES:
+            value = getattr(self, key)
+            if not low <= value <= high:
+                yield ParameterProblem(key, value, f"a number from {low} to {high}")
+        yield from weight_problems(self.act_weights)
+        timing = self.timing
+        if timing.typing_least_seconds > timing.typing_most_seconds:
+            yield ParameterProblem(
+                "timing.typing_least_seconds",
+                timing.typing_least_seconds,
+                f"not more than typing_most_seconds, {timing.typing_most_seconds}",
+            )
+
+
+_RANGES = (
+    ("messages_per_minute", 0, MAX_MESSAGES_PER_MINUTE),
+    ("user_response_probability", 0, 1),
+    ("message_window", 0, 10_000),
+    ("duration_seconds", MIN_SESSION_MINUTES * 60, MAX_SESSION_MINUTES * 60),
+    ("reconnect_grace_seconds", 0, MAX_SESSION_MINUTES * 60),
+)
+
+
+def weight_problems(weights: ActWeights) -> Iterator[ParameterProblem]:
+    if weights.message + weights.reply + weights.mention <= 0:
+        allowed = "at least one of message, reply and mention above 0, or agents would never say a word"
+        yield ParameterProblem("act_weights", weights.message, allowed)
+
+
+def roster_problems(names: Sequence[str], participant_name: str | None = None) -> Iterator[ParameterProblem]:
+    """Names must tell members apart for a reader who does not look at case or width."""
+    taken = {folded(PARTICIPANT): "the participant's word in the log"}
+    if participant_name is not None:
+        taken[folded(participant_name)] = "the participant's name"
+    if not names:
+        yield ParameterProblem("agent_names", list(names), "at least one name")
+    for index, name in enumerate(names):
+        key = f"agent_names[{index}]"
+        if not name.strip():
+            yield ParameterProblem(key, name, "a name with something in it")
+        elif folded(name) in taken:
+            yield ParameterProblem(key, name, f"a name of its own; this one is {taken[folded(name)]}")
+        else:
+            taken[folded(name)] = f'also agent_names[{index}], "{name}"'
+
+
+def folded(name: str) -> str:
+    """The name without what a reader overlooks: case, width, and space around it."""
+    return unicodedata.normalize("NFKC", name).casefold().strip()

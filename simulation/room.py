@@ -1,0 +1,494 @@
+"""The clock-driven core of a chat session.
+
+Theory of operation
+===================
+
+A room is told what reached it and what time it is (`handle(input, now)`, seconds since the session started), and
+answers with events (facts, for the log) and effects (imperatives, for the runtime). It reads no clock, does no I/O and
+draws only from the session's seed. `wake_at` is the next moment at which it wants a Tick.
+
+A turn is an agent's opportunity. It goes through these stages, each of them one event:
+
+    draw ──► TurnPlanned ──► ModelCalled ──► TurnAnswered ──► MessagePosted
+      │           ▲               │                └────────► TurnDropped (stale)
+      │           │               └─────────────────────────► TurnDropped (no usable text)
+      └──► TurnDeferred (nobody who could take it is free; FIFO)
+
+An emoji reaction needs no model: it goes from TurnPlanned to ReactionAdded once the agent has read the message.
+
+Invariants
+==========
+
+* The state changes by `apply(state, event)` alone, and every event goes to the log. So `Room.resume(events)` is the
+  room that wrote them.
+* An agent has at most one turn. A turn that finds no agent waits; it is never lost, or the rate would fall.
+* Whatever has come due is done in the order of its time before an input is looked at, however late the wake-up was.
+* SessionEnded is the last event; after it `handle` answers nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from math import inf
+from typing import NamedTuple, assert_never
+
+from simulation import casting, pacing, prompts
+from simulation.effects import Acknowledge, Effect, End, Generate, HideTyping, Refuse, ShowTyping
+from simulation.events import (
+    Act,
+    AnyEvent,
+    Cause,
+    ErrorRaised,
+    MessagePosted,
+    ModelCalled,
+    ParticipantArrived,
+    ParticipantLost,
+    ReactionAdded,
+    SessionEnded,
+    SessionStarted,
+    TurnAnswered,
+    TurnDeferred,
+    TurnDropped,
+    TurnPlanned,
+)
+from simulation.generation import Attempt, Usage
+from simulation.inputs import (
+    Crashed,
+    EndRequested,
+    GenerationArrived,
+    Input,
+    ParticipantConnected,
+    ParticipantDisconnected,
+    ParticipantLeft,
+    ParticipantPosted,
+    ParticipantReacted,
+    Tick,
+)
+from simulation.parameters import PARTICIPANT
+from simulation.sanitize import sanitize
+from simulation.state import SessionState, Turn, apply, begin, rebuild
+
+MILLISECONDS = 3
+"""Decimals of every time in the log, and so of every time that the core knows."""
+
+
+class Step(NamedTuple):
+    events: tuple[AnyEvent, ...]
+    effects: tuple[Effect, ...]
+
+
+class Room:
+    def __init__(self, start: SessionStarted) -> None:
+        self._enter(begin(start))
+
+    @classmethod
+    def resume(cls, events: Iterable[AnyEvent]) -> Room:
+        """Return the room that these events have made: any prefix of a log will do."""
+        room = cls.__new__(cls)
+        room._enter(rebuild(events))
+        return room
+
+    def _enter(self, state: SessionState) -> None:
+        self.state = state
+        self._system_prompts = prompts.system_prompts(state.parameters)
+        self._due_at: float | None = None  # what _next_due_at said, until the state changes
+        self._events: list[AnyEvent] = []
+        self._effects: list[Effect] = []
+
+    # What the runtime calls
+
+    @property
+    def wake_at(self) -> float | None:
+        """The next moment (seconds) at which something comes due; None once the session is over."""
+        return None if self.state.end_reason is not None else self._next_due_at()
+
+    def handle(self, input: Input, now: float) -> Step:
+        """Do what has come due by `now`, then take `input`; return what happened and what is to be done."""
+        now = max(round(now, MILLISECONDS), self.state.elapsed)
+        self._advance(now)
+        if self.state.end_reason is None:
+            self._take(input, now)
+            self._advance(now)
+        step = Step(tuple(self._events), tuple(self._effects))
+        self._events, self._effects = [], []
+        return step
+
+    # Time
+
+    def _advance(self, now: float) -> None:
+        while self.state.end_reason is None and (at := self._next_due_at()) <= now:
+            self._do_what_is_due(at, now)
+
+    def _next_due_at(self) -> float:
+        if self._due_at is None:
+            state = self.state
+            moments = [state.next_post_at, state.start.parameters.duration_seconds, self._given_up_at()]
+            moments += [turn.appears_at for turn in state.turns.values()]
+            self._due_at = min(moments)
+        return self._due_at
+
+    def _do_what_is_due(self, at: float, now: float) -> None:
+        """Do one thing that came due at `at`: what was under way first, then the end, then something new."""
+        state = self.state
+        turn = next((turn for turn in state.turns.values() if turn.appears_at == at), None)
+        if turn is not None:
+            self._finish(turn, now)
+        elif at == state.parameters.duration_seconds:
+            self._end("duration_expired", now)
+        elif at == self._given_up_at():
+            self._end("websocket_disconnect", now)
+        else:
+            self._draw_turn(Cause.BACKGROUND, at, now)
+
+    def _given_up_at(self) -> float:
+        """When a participant whose connection was lost will not be waited for any longer."""
+        state = self.state
+        if state.lost_at is None:
+            return inf
+        return state.lost_at + (state.parameters.reconnect_grace_seconds if state.resumable else 0.0)
+
+    # Inputs
+
+    def _take(self, input: Input, now: float) -> None:
+        match input:
+            case ParticipantPosted():
+                self._participant_posted(input, now)
+            case GenerationArrived():
+                self._generation_arrived(input, now)
+            case ParticipantConnected():
+                self._emit(ParticipantArrived(elapsed=now, connection=input.connection, resumable=input.resumable))
+            case ParticipantDisconnected():
+                self._participant_disconnected(input, now)
+            case ParticipantReacted():
+                self._participant_reacted(input, now)
+            case ParticipantLeft():
+                self._end("withdrawn", now)
+            case EndRequested():
+                self._end(input.reason, now)
+            case Crashed():
+                self._crashed(input, now)
+            case Tick():
+                pass
+            case _:
+                assert_never(input)
+
+    def _participant_posted(self, posted: ParticipantPosted, now: float) -> None:
+        if self._known_already(posted):
+            return
+        if posted.reply_to is not None and posted.reply_to not in self.state.by_id:
+            self._refuse(posted, "unknown_message", "the message that is replied to is not in this room")
+            return
+        number = self.state.participant_message_count
+        mentions = (*posted.mentions, *casting.mentions_in(posted.content, self.state))
+        message_id = self._next_message_id()
+        self._emit(
+            MessagePosted(
+                elapsed=now,
+                sender=PARTICIPANT,
+                content=posted.content,
+                message_id=message_id,
+                position=self.state.position + 1,
+                reply_to=posted.reply_to,
+                mentions=tuple(dict.fromkeys(mentions)),
+                client_message_id=posted.client_message_id,
+                source="participant",
+            )
+        )
+        if pacing.reaction_is_drawn(self.state.parameters, self.state.start.seed, number):
+            wanted = self._addressed_agent()
+            self._draw_turn(Cause.REACTION, now, now, target=message_id, wanted=wanted)
+
+    def _known_already(self, posted: ParticipantPosted) -> bool:
+        """Answer a repeated client_message_id with the echo that it had, or refuse it for other content."""
+        first = self.state.sent.get(posted.client_message_id or "")
+        if first is None:
+            return False
+        if (first.content, first.reply_to) == (posted.content, posted.reply_to):
+            self._effects.append(Acknowledge(first.position))
+        else:
+            self._refuse(posted, "conflict", "this client_message_id was used for another message")
+        return True
+
+    def _refuse(self, posted: ParticipantPosted, code: str, message: str) -> None:
+        self._effects.append(Refuse(code, message, posted.client_message_id))
+
+    def _addressed_agent(self) -> str | None:
+        """The agent to whom the newest message speaks: mentioned first, else quoted."""
+        agents = self.state.parameters.agent_names
+        named = casting.addressed(self.state, self.state.messages[-1])
+        return next((name for name in named if name in agents), None)
+
+    def _participant_reacted(self, reacted: ParticipantReacted, now: float) -> None:
+        if reacted.message_id not in self.state.by_id:
+            self._effects.append(Refuse("unknown_message", "the message is not in this room"))
+            return
+        self._add_reaction(reacted.message_id, PARTICIPANT, reacted.emoji, now)
+
+    def _participant_disconnected(self, disconnected: ParticipantDisconnected, now: float) -> None:
+        # The late death of a connection that another has replaced changes nothing.
+        if disconnected.connection == self.state.connection:
+            self._emit(ParticipantLost(elapsed=now, connection=disconnected.connection, code=disconnected.code))
+
+    def _crashed(self, crashed: Crashed, now: float) -> None:
+        self._emit(
+            ErrorRaised(
+                elapsed=now,
+                error_type=crashed.error_type,
+                error_message=crashed.error_message,
+                context={"where": crashed.context},
+            )
+        )
+        self._end("error", now)
+
+    # Turns
+
+    def _draw_turn(
+        self,
+        cause: Cause,
+        drawn_at: float,
+        now: float,
+        *,
+        target: str | None = None,
+        wanted: str | None = None,
+        replaces: str | None = None,
+    ) -> None:
+        turn_id = f"turn-{self.state.turn_count + 1}"
+        free = casting.free_agents(self.state)
+        if wanted in free or (wanted is None and free):
+            self._plan(turn_id, cause, drawn_at, now, free, target=target, wanted=wanted, replaces=replaces)
+            return
+        self._emit(
+            TurnDeferred(
+                elapsed=now,
+                turn_id=turn_id,
+                agent_name=wanted,
+                cause=cause,
+                target=target,
+                drawn_at=drawn_at,
+                replaces=replaces,
+            )
+        )
+
+    def _plan(
+        self,
+        turn_id: str,
+        cause: str,
+        drawn_at: float,
+        now: float,
+        free: list[str],
+        *,
+        target: str | None,
+        wanted: str | None,
+        replaces: str | None,
+    ) -> None:
+        state = self.state
+        timing = state.parameters.timing
+        random = pacing.draws(state.start.seed, "turn", int(turn_id.removeprefix("turn-")))
+        agent_name = wanted or casting.draw_agent(state, free, random)
+        cast = casting.cast(state, agent_name, cause, target, random)
+        pace = pacing.draw_pace(timing, random)
+        planned = TurnPlanned(
+            elapsed=now,
+            turn_id=turn_id,
+            agent_name=agent_name,
+            cause=cause,
+            act=cast.act,
+            target=cast.target,
+            drawn_at=drawn_at,
+            pace=pace,
+            reading_seconds=pacing.reading_seconds(timing, pace, self._characters_to_read(cast.target)),
+            emoji=cast.emoji,
+            replaces=replaces,
+        )
+        self._emit(planned)
+        if cast.act != Act.REACTION:
+            self._effects.append(Generate(prompts.request_for(state, planned, self._system_prompts[agent_name])))
+
+    def _characters_to_read(self, target: str | None) -> int:
+        """The length of the message that a turn is about; without one, of the newest."""
+        messages = self.state.messages
+        read = self.state.by_id.get(target or "") or (messages[-1] if messages else None)
+        return len(read.content) if read else 0
+
+    def _generation_arrived(self, arrived: GenerationArrived, now: float) -> None:
+        for attempt in arrived.attempts:
+            self._emit(_model_called(arrived, attempt, now))
+        turn = self.state.turns.get(arrived.turn_id)
+        if turn is None:
+            return  # the turn is gone, but the call was made: the log says so
+        outcome = arrived.attempts[-1]
+        if outcome.status != "ok" or outcome.generation is None:
+            self._drop(turn, outcome.status, now)
+            return
+        self._answer(turn.planned, outcome, outcome.generation.text or "", now)
+
+    def _answer(self, planned: TurnPlanned, outcome: Attempt, text: str, now: float) -> None:
+        parameters = self.state.parameters
+        content, rules = sanitize(text, planned.agent_name, parameters.called_names)
+        if not content:
+            self._drop(self.state.turns[planned.turn_id], "filtered" if text.strip() else "empty", now)
+            return
+        if planned.act == Act.MENTION and planned.target:
+            content = self._with_mention(content, planned.target)
+        moments = pacing.answer_moments(
+            parameters.timing,
+            planned.pace,
+            ready_to_type_at=planned.elapsed + planned.reading_seconds,
+            arrived_at=now,
+            characters=len(content),
+        )
+        self._emit(
+            TurnAnswered(
+                elapsed=now,
+                turn_id=planned.turn_id,
+                agent_name=planned.agent_name,
+                content=content,
+                sanitized=rules,
+                source="scripted" if outcome.provider == "scripted" else "model",
+                typing_at=moments.typing_at,
+                appears_at=moments.appears_at,
+            )
+        )
+        self._effects.append(ShowTyping(planned.agent_name, moments.typing_at))
+
+    def _with_mention(self, content: str, member: str) -> str:
+        """A turn that was to mention somebody does, also where the model forgot."""
+        if member in casting.mentions_in(content, self.state):
+            return content
+        return f"@{casting.called(self.state, member)} {content}"
+
+    def _finish(self, turn: Turn, now: float) -> None:
+        """A turn's moment has come: show it, unless the talk has moved on and the settings mind."""
+        planned = turn.planned
+        if turn.answered is None:
+            self._add_reaction(planned.target or "", planned.agent_name, planned.emoji or "", now, planned.turn_id)
+        elif self._is_stale(turn):
+            self._drop(turn, "stale", now)
+            if self.state.parameters.timing.stale_answers == "redraw":
+                self._redraw(planned, now)
+        else:
+            self._show(planned, turn.answered, now)
+        self._serve_waiting(now)
+
+    def _is_stale(self, turn: Turn) -> bool:
+        timing = self.state.parameters.timing
+        if timing.stale_answers == "keep" or turn.planned.replaces is not None:
+            return False
+        return len(self.state.messages) - turn.seen >= timing.stale_after_messages
+
+    def _redraw(self, planned: TurnPlanned, now: float) -> None:
+        """Ask again, once, with the room as it is now; an answer to the participant stays with its agent."""
+        answers = planned.cause == Cause.REACTION
+        self._draw_turn(
+            Cause(planned.cause),
+            planned.drawn_at,
+            now,
+            target=planned.target if answers else None,
+            wanted=planned.agent_name if answers else None,
+            replaces=planned.turn_id,
+        )
+
+    def _show(self, planned: TurnPlanned, answered: TurnAnswered, now: float) -> None:
+        content = answered.content
+        self._emit(
+            MessagePosted(
+                elapsed=now,
+                sender=planned.agent_name,
+                content=content,
+                message_id=self._next_message_id(),
+                position=self.state.position + 1,
+                reply_to=planned.target if planned.act == Act.REPLY else None,
+                mentions=casting.mentions_in(content, self.state),
+                source=answered.source,
+                turn_id=planned.turn_id,
+                sanitized=answered.sanitized,
+            )
+        )
+
+    def _add_reaction(self, message_id: str, sender: str, emoji: str, now: float, turn_id: str | None = None) -> None:
+        self._emit(
+            ReactionAdded(
+                elapsed=now,
+                message_id=message_id,
+                sender=sender,
+                emoji=emoji,
+                position=self.state.position + 1,
+                turn_id=turn_id,
+            )
+        )
+
+    def _drop(self, turn: Turn, reason: str, now: float) -> None:
+        agent_name = turn.planned.agent_name
+        if turn.answered is not None:
+            self._effects.append(HideTyping(agent_name))
+        self._emit(TurnDropped(elapsed=now, turn_id=turn.planned.turn_id, agent_name=agent_name, reason=reason))
+        self._serve_waiting(now)
+
+    def _serve_waiting(self, now: float) -> None:
+        """Give free agents the turns that waited: those meant for one agent first, then in the order of their draw."""
+        if not self.state.waiting:
+            return
+        for turn in sorted(self.state.waiting.values(), key=lambda each: each.agent_name is None):
+            free = casting.free_agents(self.state)
+            if turn.agent_name in free or (turn.agent_name is None and free):
+                self._plan(
+                    turn.turn_id,
+                    turn.cause,
+                    turn.drawn_at,
+                    now,
+                    free,
+                    target=turn.target,
+                    wanted=turn.agent_name,
+                    replaces=turn.replaces,
+                )
+
+    # The rest
+
+    def _next_message_id(self) -> str:
+        """From the session and the position: from `seq` it would let a participant count what they cannot see."""
+        return message_id(self.state.start.session_id, self.state.position + 1)
+
+    def _end(self, reason: str, now: float) -> None:
+        self._emit(SessionEnded(elapsed=now, session_id=self.state.start.session_id, reason=reason))
+        self._effects.append(End(reason))
+
+    def _emit(self, event: AnyEvent) -> None:
+        apply(self.state, event)
+        self._due_at = None
+        self._events.append(event)
+
+
+def message_id(session_id: str, position: int) -> str:
+    """Return the UUIDv5 (RFC 9562 §5.5) of a position in a session, its namespace the session's own name."""
+    digest = hashlib.sha1(f"chatroom:{session_id}:{position}".encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(digest[16], 16) & 3]
+    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
+
+
+def _model_called(arrived: GenerationArrived, attempt: Attempt, now: float) -> ModelCalled:
+    generation = attempt.generation
+    usage = generation.usage if generation else Usage()
+    return ModelCalled(
+        elapsed=now,
+        agent_name=arrived.agent_name,
+        prompt=arrived.prompt,
+        response=generation.text if generation else None,
+        error=attempt.error,
+        turn_id=arrived.turn_id,
+        provider=attempt.provider,
+        requested_model=attempt.requested_model,
+        served_model=generation.served_model if generation else None,
+        parameters=attempt.parameters,
+        attempt=attempt.number,
+        status=attempt.status,
+        finish_reason=generation.finish_reason if generation else None,
+        latency_ms=attempt.latency_ms,
+        queue_ms=attempt.queue_ms,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        thinking_tokens=usage.thinking_tokens,
+        cached_tokens=usage.cached_tokens,
+        cost=attempt.cost,
+        request_id=generation.request_id if generation else None,
+    )

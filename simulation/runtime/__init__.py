@@ -1,0 +1,1 @@
+"""The shell round a core: its clock, and the session that drives it."""

@@ -1,0 +1,261 @@
+"""A session at work: a core, its log, its clock and the models that it asks.
+
+Theory of operation
+===================
+
+    inbox ─► core.handle(input, now) ─► events ─► log ─► (kept) ─► transcript ─► observers
+                                   └──► effects ─► tasks ─► inbox
+
+Whoever has an input calls `receive`. Inputs are handled one after another, each to its end: there is no await between
+`handle` and the append to the log, and the dispatcher of effects never awaits, so nothing can come between a decision
+and its record. Asking a model is a task of this session's TaskGroup; its answer is one more input.
+
+A session costs one waiting task and one timer, set to the core's `wake_at`. Nothing ticks while nothing is due.
+
+Invariants
+==========
+
+* Written before shown: a record reaches `transcript` and the observers only once the log says that it is kept.
+* `transcript` holds what the participant may see, in the order of `position`, one record a position.
+* After `session_end` nothing is handled or written, and every task of the session is gone when `run` returns.
+* An error that nobody foresaw ends this session and no other, and stands in its log (`_survive`: a task boundary).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol, assert_never
+
+from simulation.codec import Record, encode
+from simulation.effects import Acknowledge, Effect, End, Generate, HideTyping, Refuse, ShowTyping
+from simulation.errors import GenerationError
+from simulation.events import AnyEvent, MessagePosted, ReactionAdded, SessionEnded, SessionStarted
+from simulation.generation import Attempt, FinishReason, GenerateRequest, Generation, LanguageModel
+from simulation.inputs import Crashed, GenerationArrived, Input, Tick
+from simulation.room import Room
+from simulation.runtime.clock import Clock, Timer
+
+logger = logging.getLogger("chatroom.session")
+
+
+Shown = ShowTyping | HideTyping | Acknowledge | Refuse
+"""Effects that concern what is on the participant's screen."""
+
+
+class LogSink(Protocol):
+    """Where a session's lines go."""
+
+    def append(self, lines: bytes, kept: Callable[[], None]) -> None:
+        """Take whole lines, in order, without waiting; call `kept`, in the same order, once they are safe."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the log after what was appended is safe."""
+        ...
+
+
+class Observer(Protocol):
+    """Whoever watches a session, to show it or to count."""
+
+    def record_kept(self, record: Record) -> None:
+        """A record is safe in the log; if the participant may see it, it stands in the transcript."""
+        ...
+
+    def told(self, effect: Shown) -> None:
+        """Something to be shown that is no fact."""
+        ...
+
+
+class SimulationSession:
+    def __init__(self, start: SessionStarted, *, model: LanguageModel, clock: Clock, log: LogSink) -> None:
+        self.transcript: list[Record] = []
+        self.end_reason: str | None = None
+        self._core = Room(start)
+        self._model = model
+        self._clock = clock
+        self._log = log
+        self._origin = clock.monotonic()
+        self._seq = 0
+        self._inbox: deque[Input] = deque()
+        self._handling = False
+        self._timer: Timer | None = None
+        self._wake_at: float | None = None
+        self._observers: list[Observer] = []
+        self._tasks: asyncio.TaskGroup | None = None
+        self._asking: set[asyncio.Task[None]] = set()
+        self._over = asyncio.Event()
+
+    @property
+    def session_id(self) -> str:
+        return self._core.state.start.session_id
+
+    @property
+    def start(self) -> SessionStarted:
+        return self._core.state.start
+
+    @property
+    def seconds_left(self) -> float:
+        return max(0.0, self.start.parameters.duration_seconds - self._now())
+
+    def call_at(self, elapsed: float, callback: Callable[[], None]) -> Timer:
+        """Call back at a moment of this session (seconds since its start)."""
+        return self._clock.call_at(self._origin + elapsed, callback)
+
+    def observe(self, observer: Observer) -> None:
+        self._observers.append(observer)
+
+    def forget(self, observer: Observer) -> None:
+        if observer in self._observers:
+            self._observers.remove(observer)
+
+    async def run(self) -> None:
+        """Run the session from its first record to its last; return when both are kept."""
+        self._write((self.start,))
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                self._drain()
+                await self._over.wait()
+        finally:
+            self._disarm()
+            self._log.close()
+
+    def receive(self, input: Input) -> None:
+        """Take an input. What follows from it is written, though not yet kept, when this returns."""
+        self._inbox.append(input)
+        if self._tasks is not None and not self._handling:
+            self._drain()
+
+    # The loop of inputs
+
+    def _drain(self) -> None:
+        self._handling = True
+        try:
+            while self._inbox:
+                self._handle(self._inbox.popleft())
+        finally:
+            self._handling = False
+        self._arm()
+
+    def _handle(self, input: Input) -> None:
+        try:
+            step = self._core.handle(input, self._now())
+        except Exception as error:  # noqa: BLE001  task boundary
+            self._survive(error, input)
+            return
+        self._write(step.events)
+        for effect in step.effects:
+            self._dispatch(effect)
+
+    def _survive(self, error: Exception, input: Input) -> None:
+        """Log an error of ours and end the session; a core that cannot even end is beyond help, and raises."""
+        logger.error("session %s failed", self.session_id[:8], exc_info=error)
+        crashed = Crashed(type(error).__name__, str(error), f"handling {type(input).__name__}")
+        step = self._core.handle(crashed, self._now())
+        self._write(step.events)
+        for effect in step.effects:
+            self._dispatch(effect)
+
+    def _now(self) -> float:
+        return self._clock.monotonic() - self._origin
+
+    def _arm(self) -> None:
+        """Set the timer to the core's next moment."""
+        wake_at = self._core.wake_at
+        if wake_at == self._wake_at and self._timer is not None:
+            return
+        self._disarm()
+        if wake_at is not None:
+            self._wake_at = wake_at
+            self._timer = self._clock.call_at(self._origin + wake_at, self._wake)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wake(self) -> None:
+        self._timer = None
+        self.receive(Tick())
+
+    # The log
+
+    def _write(self, events: tuple[AnyEvent, ...]) -> None:
+        if not events:
+            return
+        timestamp = self._clock.timestamp()
+        records = []
+        for event in events:
+            self._seq += 1
+            records.append(Record(self._seq, timestamp, event))
+        self._log.append(b"".join(map(encode, records)), lambda: self._kept(records))
+
+    def _kept(self, records: list[Record]) -> None:
+        for record in records:
+            if isinstance(record.event, MessagePosted | ReactionAdded):
+                self.transcript.append(record)
+            elif isinstance(record.event, SessionEnded):
+                self.end_reason = record.event.reason
+                self._over.set()
+            for observer in tuple(self._observers):
+                observer.record_kept(record)
+
+    # Effects
+
+    def _dispatch(self, effect: Effect) -> None:
+        match effect:
+            case Generate():
+                self._ask(effect.request)
+            case ShowTyping() | HideTyping() | Acknowledge() | Refuse():
+                for observer in tuple(self._observers):
+                    observer.told(effect)
+            case End():
+                for task in self._asking:
+                    task.cancel()
+            case _:
+                assert_never(effect)
+
+    def _ask(self, request: GenerateRequest) -> None:
+        assert self._tasks is not None
+        task = self._tasks.create_task(self._generate(request), name=f"generate {request.turn_id}")
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def _generate(self, request: GenerateRequest) -> None:
+        asked_at = self._clock.monotonic()
+        generation: Generation | None = None
+        error: Exception | None = None
+        try:
+            generation = await self._model.generate(request)
+        except GenerationError as failure:
+            error = failure
+        except Exception as failure:
+            logger.error("provider %s failed", self._model.provider, exc_info=failure)
+            error = failure
+        attempt = Attempt(
+            provider=self._model.provider,
+            requested_model=self._model.model,
+            status=_status(generation, error),
+            generation=generation,
+            error=None if error is None else f"{type(error).__name__}: {error}",
+            parameters=request.parameters,
+            latency_ms=round((self._clock.monotonic() - asked_at) * 1000),
+        )
+        self.receive(
+            GenerationArrived(
+                turn_id=request.turn_id,
+                agent_name=request.scene.agent_name,
+                prompt=request.prompt,
+                attempts=(attempt,),
+            )
+        )
+
+
+def _status(generation: Generation | None, error: Exception | None) -> str:
+    if generation is None:
+        return error.kind if isinstance(error, GenerationError) else "failed"
+    if generation.finish_reason == FinishReason.CONTENT_FILTER:
+        return "blocked"
+    return "ok" if generation.text and generation.text.strip() else "empty"

@@ -1,0 +1,170 @@
+"""The state of a session, and `apply`, the only thing that changes one: live, on resume and on replay alike.
+
+A state is the fold of its events, and is made of them: a turn is its TurnPlanned and TurnAnswered, a message its
+MessagePosted. It holds nothing that is not in them, so a rebuilt state equals the live one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import reduce
+from math import inf
+from typing import NamedTuple, assert_never
+
+from simulation import pacing
+from simulation.errors import SimulationError
+from simulation.events import (
+    AnyEvent,
+    Cause,
+    ErrorRaised,
+    LogRepaired,
+    MessagePosted,
+    ModelCalled,
+    ParticipantArrived,
+    ParticipantLost,
+    ReactionAdded,
+    SessionEnded,
+    SessionStarted,
+    TurnAnswered,
+    TurnDeferred,
+    TurnDropped,
+    TurnPlanned,
+    UnknownEvent,
+)
+from simulation.parameters import PARTICIPANT, SimulationParameters
+
+
+class Turn(NamedTuple):
+    """An agent's turn between its planning and its end.
+
+    `seen` counts the messages that stood in the room when it was planned; `appears_at` is infinite until there is
+    something to show.
+    """
+
+    planned: TurnPlanned
+    seen: int
+    answered: TurnAnswered | None
+    appears_at: float
+
+
+@dataclass(slots=True)
+class SessionState:
+    """`position` counts what the participant can see; `sent` maps their client_message_id to what they posted with it;
+    `reactions` maps (message_id, member) to the emoji; `next_post_at` is the tick of the next background draw.
+    """
+
+    start: SessionStarted
+    next_post_at: float
+    elapsed: float = 0.0
+    position: int = 0
+    messages: list[MessagePosted] = field(default_factory=list)
+    by_id: dict[str, MessagePosted] = field(default_factory=dict)
+    sent: dict[str, MessagePosted] = field(default_factory=dict)
+    reactions: dict[tuple[str, str], str] = field(default_factory=dict)
+    turns: dict[str, Turn] = field(default_factory=dict)
+    waiting: dict[str, TurnDeferred] = field(default_factory=dict)
+    turn_count: int = 0
+    background_count: int = 0
+    participant_message_count: int = 0
+    connection: int | None = None
+    resumable: bool = False
+    lost_at: float | None = None
+    end_reason: str | None = None
+
+    @property
+    def parameters(self) -> SimulationParameters:
+        return self.start.parameters
+
+    def busy(self) -> set[str]:
+        """The agents with an answer pending."""
+        return {turn.planned.agent_name for turn in self.turns.values()}
+
+
+def begin(start: SessionStarted) -> SessionState:
+    """Return the state right after `session_start`."""
+    return SessionState(start, pacing.next_post_at(start.parameters, start.seed, 0, 0.0))
+
+
+def rebuild(events: Iterable[AnyEvent]) -> SessionState:
+    """Fold a log's events; the first must be its SessionStarted."""
+    remaining = iter(events)
+    start = next(remaining, None)
+    if not isinstance(start, SessionStarted):
+        raise SimulationError("a log begins with session_start")
+    return reduce(apply, remaining, begin(start))
+
+
+def apply(state: SessionState, event: AnyEvent) -> SessionState:  # noqa: C901  one case an event
+    """Let `event` have happened: change `state` accordingly and return it."""
+    state.elapsed = event.elapsed
+    match event:
+        case MessagePosted():
+            _posted(state, event)
+        case TurnPlanned():
+            _planned(state, event)
+        case TurnAnswered():
+            _answered(state, event)
+        case TurnDeferred():
+            state.waiting[event.turn_id] = event
+            _count(state, event)
+        case TurnDropped():
+            state.turns.pop(event.turn_id, None)
+        case ReactionAdded():
+            _reacted(state, event)
+        case ParticipantArrived():
+            state.connection, state.resumable, state.lost_at = event.connection, event.resumable, None
+        case ParticipantLost():
+            state.connection, state.lost_at = None, event.elapsed
+        case SessionEnded():
+            state.end_reason = event.reason
+            state.turns.clear()
+            state.waiting.clear()
+        case SessionStarted():
+            raise SimulationError("a session starts once")
+        case ModelCalled() | ErrorRaised() | LogRepaired() | UnknownEvent():
+            pass
+        case _:
+            assert_never(event)
+    return state
+
+
+def _posted(state: SessionState, event: MessagePosted) -> None:
+    state.position = event.position
+    state.messages.append(event)
+    state.by_id[event.message_id] = event
+    if event.turn_id is not None:
+        state.turns.pop(event.turn_id, None)
+    if event.sender == PARTICIPANT:
+        state.participant_message_count += 1
+        if event.client_message_id is not None:
+            state.sent[event.client_message_id] = event
+
+
+def _planned(state: SessionState, event: TurnPlanned) -> None:
+    if state.waiting.pop(event.turn_id, None) is None:
+        _count(state, event)
+    # An emoji needs no model: it is given once the message has been read.
+    appears_at = inf if event.emoji is None else round(event.elapsed + event.reading_seconds, 3)
+    state.turns[event.turn_id] = Turn(event, len(state.messages), None, appears_at)
+
+
+def _count(state: SessionState, event: TurnPlanned | TurnDeferred) -> None:
+    """A new turn was drawn; if in the background, the next draw follows from this one."""
+    state.turn_count += 1
+    if event.cause == Cause.BACKGROUND and event.replaces is None:
+        state.background_count += 1
+        start = state.start
+        state.next_post_at = pacing.next_post_at(start.parameters, start.seed, state.background_count, event.drawn_at)
+
+
+def _answered(state: SessionState, event: TurnAnswered) -> None:
+    turn = state.turns[event.turn_id]
+    state.turns[event.turn_id] = Turn(turn.planned, turn.seen, event, event.appears_at)
+
+
+def _reacted(state: SessionState, event: ReactionAdded) -> None:
+    state.position = event.position
+    state.reactions[event.message_id, event.sender] = event.emoji
+    if event.turn_id is not None:
+        state.turns.pop(event.turn_id, None)

@@ -1,0 +1,116 @@
+"""The one JSON parser for every entrance: sockets, requests, settings files and logs.
+
+Stricter than the standard library, because each leniency there has hurt somebody: duplicate keys (the last one wins
+silently), NaN and 1e400 (they come back out as something that is not JSON), integers without bound, lone surrogates
+(they cannot be encoded again), NUL (PostgreSQL refuses it), nesting without bound (RecursionError).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+from simulation.errors import InvalidJson, TooLarge
+
+MAX_DEPTH = 32
+MAX_INTEGER_DIGITS = 18  # what a signed 64-bit integer surely holds
+UTF8_BOM = b"\xef\xbb\xbf"
+
+# A string is matched possessively, an unterminated one to the end: so no input makes the scan more than linear.
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
+_SUSPICIOUS_ESCAPE = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
+_FORBIDDEN = re.compile("[\ud800-\udfff\0]")
+
+
+def parse(data: bytes, *, max_bytes: int = 0) -> Any:
+    """Return the value in `data`; raise InvalidJson, or TooLarge above `max_bytes` (0: no limit)."""
+    if max_bytes and len(data) > max_bytes:
+        raise TooLarge(f"more than {max_bytes:,} bytes")
+    _refuse_depth(data)
+    text = _text(data)
+    try:
+        value = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise InvalidJson(_reason(error, text), error.lineno, error.colno) from None
+    if _SUSPICIOUS_ESCAPE.search(data):
+        _refuse_forbidden(value)
+    return value
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
+        raise InvalidJson("not UTF-8 text", line, column) from None
+
+
+def _reason(error: json.JSONDecodeError, text: str) -> str:
+    if not text.strip():
+        return "empty"
+    before = text[: error.pos].rstrip()
+    if before.endswith(",") and text[error.pos : error.pos + 1] in ("}", "]"):
+        return "a comma too many before the closing bracket"
+    reason = error.msg[0].lower() + error.msg[1:]
+    return f"not JSON: {reason}"
+
+
+def _refuse_depth(data: bytes) -> None:
+    # Counting every opening bracket is a cheap upper bound that nearly all input stays under.
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for match in _BRACKETS.finditer(data):
+        token = match[0]
+        if token in b"[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise InvalidJson(f"nested deeper than {MAX_DEPTH}")
+        elif token in b"]}":
+            depth -= 1
+
+
+def _refuse_forbidden(value: Any) -> None:
+    match value:
+        case str() if found := _FORBIDDEN.search(value):
+            name = "the NUL character" if found[0] == "\0" else "half of a surrogate pair"
+            raise InvalidJson(f"text contains {name}")
+        case dict():
+            for key, item in value.items():
+                _refuse_forbidden(key)
+                _refuse_forbidden(item)
+        case list():
+            for item in value:
+                _refuse_forbidden(item)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise InvalidJson(f'the key "{twice[:80]}" stands twice')
+    return value
+
+
+def _integer(digits: str) -> int:
+    if len(digits.lstrip("-")) > MAX_INTEGER_DIGITS:
+        raise InvalidJson(f"an integer of more than {MAX_INTEGER_DIGITS} digits")
+    return int(digits)
+
+
+def _float(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise InvalidJson("a number too large")
+    return value
+
+
+def _constant(name: str) -> float:
+    raise InvalidJson(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant)
