@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -159,6 +159,18 @@ class Experiment:
     parameters: SimulationParameters
     random_seed: int | None
     warnings: tuple[str, ...]
+
+    def with_model(self, provider: str | None, model: str | None) -> Experiment:
+        """Return this experiment with another model, as far as one is named."""
+        choice = self.parameters.language_model
+        if provider is None and model is None:
+            return self
+        other = ModelChoice(
+            provider=provider or choice.provider,
+            model=model or choice.model,
+            script=choice.script if provider in (None, choice.provider) else None,
+        )
+        return replace(self, parameters=replace(self.parameters, language_model=other))
 
 
 def load_experiment(folder: Path) -> Experiment:

@@ -1,0 +1,270 @@
+"""One socket that speaks for a session's participant.
+
+Theory of operation
+===================
+
+Two tasks: one reads frames and hands them to the session, one writes. (The session itself is the third.) The reader
+never waits for anything but the socket, or pings would go unanswered and the socket be closed under it.
+
+The writer sends what stands in the session's transcript after `_sent`, a cursor. So a backlog and live messages are one
+thing, in one order, and nothing is queued for a slow reader but a number. Beside it stands a bounded queue of frames
+that are no messages: typing, errors, heartbeats.
+
+Invariants
+==========
+
+* What is sent of the transcript is sent once, in order of position.
+* A reader that falls MAX_LAG behind, or does not take a frame within SEND_SECONDS, is cut off (4408); the session and
+  everybody else goes on. It may come back and gets what it lacks.
+* The socket is closed by the writer alone, after everything before the close has been sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections import deque
+from typing import NamedTuple, assert_never
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from server import protocol
+from server.protocol import BadFrame, Close
+from simulation.codec import Record
+from simulation.effects import Acknowledge, HideTyping, Refuse, ShowTyping
+from simulation.events import MessagePosted, SessionEnded
+from simulation.inputs import ParticipantDisconnected, ParticipantLeft, ParticipantPosted, ParticipantReacted
+from simulation.runtime.clock import Timer
+from simulation.runtime.session import Shown, SimulationSession
+
+MAX_QUEUED_FRAMES = 256
+MAX_LAG = 256
+"""Messages that a client may be behind, once it has had its backlog."""
+FRAMES_BEFORE_OTHERS = 16
+"""How many frames of one client are taken in a row before others have their turn."""
+SEND_SECONDS = 10.0
+"""How long a client may take to take one frame."""
+
+
+class Closing(NamedTuple):
+    code: int
+    reason: str
+
+
+class Connection:
+    """`number` tells the connections of a session apart; `after` is the position up to which the client has all."""
+
+    def __init__(
+        self, websocket: WebSocket, session: SimulationSession, *, number: int, is_plain: bool, after: int = 0
+    ) -> None:
+        self.number = number
+        self._websocket = websocket
+        self._session = session
+        self._is_plain = is_plain
+        self._sent = min(after, len(session.transcript))
+        self._backlog_until = len(session.transcript)
+        self._queue: deque[str] = deque()
+        self._wake = asyncio.Event()
+        self._last: str | None = None
+        self._closing: Closing | None = None
+        self._typing: dict[str, Timer] = {}
+        self._heartbeat: asyncio.TimerHandle | None = None
+
+    async def run(self) -> None:
+        """Serve the socket until either side closes it."""
+        self._session.observe(self)
+        self._greet()
+        code: int | None = None
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                writer = tasks.create_task(self._write(), name="writer")
+                reader = tasks.create_task(self._read(), name="reader")
+                await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
+                code = reader.result() if reader.done() else None
+                reader.cancel()
+                writer.cancel()
+        finally:
+            self._let_go(code)
+
+    def close(self, code: int, reason: str) -> None:
+        """Close the socket once everything queued is sent."""
+        if self._closing is None:
+            self._closing = Closing(code, reason)
+            self._wake.set()
+
+    def _let_go(self, code: int | None) -> None:
+        self._session.forget(self)
+        for timer in self._typing.values():
+            timer.cancel()
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
+        self._session.receive(ParticipantDisconnected(self.number, code))
+
+    # What the session tells
+
+    def record_kept(self, record: Record) -> None:
+        event = record.event
+        if isinstance(event, SessionEnded):
+            self._end(event.reason)
+        elif isinstance(event, MessagePosted):
+            self._forget_typing(event.sender)
+        lag = len(self._session.transcript) - self._sent
+        if lag > MAX_LAG and self._sent >= self._backlog_until:
+            self.close(Close.TOO_SLOW, "too slow")
+        self._wake.set()
+
+    def told(self, effect: Shown) -> None:
+        if self._is_plain:
+            return
+        match effect:
+            case ShowTyping():
+                self._forget_typing(effect.sender)
+                show = self._session.call_at(effect.at, lambda: self._show_typing(effect.sender))
+                self._typing[effect.sender] = show
+            case HideTyping():
+                if not self._forget_typing(effect.sender):
+                    self._put(protocol.typing(effect.sender, False))
+            case Acknowledge():
+                if effect.position <= self._sent:  # else its echo is still on its way
+                    self._put(protocol.visible_frame(self._session.transcript[effect.position - 1]))
+            case Refuse():
+                self._put(protocol.error(effect.code, effect.message, effect.client_message_id))
+            case _:
+                assert_never(effect)
+
+    def _show_typing(self, sender: str) -> None:
+        del self._typing[sender]
+        self._put(protocol.typing(sender, True))
+
+    def _forget_typing(self, sender: str) -> bool:
+        """Take back typing that was not shown yet; return whether there was any."""
+        timer = self._typing.pop(sender, None)
+        if timer is not None:
+            timer.cancel()
+        return timer is not None
+
+    def _end(self, reason: str) -> None:
+        if self._closing is None and not self._is_plain:
+            self._last = protocol.session_end(reason)
+        self.close(Close.OVER, "session over")
+
+    # Reading
+
+    async def _read(self) -> int | None:
+        """Hand on what comes in until the socket is gone; return its close code."""
+        for number in itertools.count(1):
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                return message.get("code")
+            self._take(message.get("text"))
+            if number % FRAMES_BEFORE_OTHERS == 0:
+                await asyncio.sleep(0)  # receive() does not give way while frames are waiting
+        raise AssertionError("unreachable")
+
+    def _take(self, text: str | None) -> None:
+        if text is not None and len(text.encode()) > protocol.MAX_FRAME_BYTES:
+            self.close(Close.TOO_BIG, "frame too big")
+            return
+        try:
+            if text is None:
+                raise BadFrame("bad_frame", "a text frame is needed")
+            self._post(protocol.plain_frame(text) if self._is_plain else protocol.client_frame(text))
+        except BadFrame as bad:
+            if not self._is_plain:
+                self._put(protocol.error(bad.code, bad.message, bad.client_message_id))
+
+    def _post(self, frame: protocol.ClientFrame) -> None:
+        match frame:
+            case protocol.UserMessage():
+                self._session.receive(
+                    ParticipantPosted(
+                        content=frame.content.strip(),
+                        client_message_id=frame.client_message_id,
+                        reply_to=frame.reply_to,
+                        mentions=self._members(frame),
+                    )
+                )
+            case protocol.Reaction():
+                self._session.receive(ParticipantReacted(message_id=frame.message_id, emoji=frame.emoji))
+            case protocol.Leave():
+                self._session.receive(ParticipantLeft())
+            case protocol.Typing():
+                pass  # nobody in the room looks at the participant's typing
+            case protocol.Hello():
+                raise BadFrame("bad_frame", "hello was said already")
+            case _:
+                assert_never(frame)
+
+    def _members(self, frame: protocol.UserMessage) -> tuple[str, ...]:
+        names = self._session.start.parameters.agent_names
+        for name in frame.mentions:
+            if name not in names:
+                raise BadFrame("bad_frame", "mentions: no such member", frame.client_message_id)
+        return frame.mentions
+
+    # Writing
+
+    def _greet(self) -> None:
+        if self._is_plain:
+            return
+        parameters = self._session.start.parameters
+        self._put(
+            protocol.welcome(
+                group_name=parameters.group_name,
+                members=parameters.agent_names,
+                position=self._backlog_until,
+                seconds_left=self._session.seconds_left,
+            )
+        )
+        self._mark_backlog_end()
+        self._beat_later()
+
+    def _beat_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._heartbeat = loop.call_later(protocol.HEARTBEAT_SECONDS, self._beat)
+
+    def _beat(self) -> None:
+        self._put(protocol.heartbeat(self._sent))
+        self._beat_later()
+
+    def _put(self, frame: str) -> None:
+        if len(self._queue) >= MAX_QUEUED_FRAMES:
+            self.close(Close.TOO_SLOW, "too slow")
+            return
+        self._queue.append(frame)
+        self._wake.set()
+
+    async def _write(self) -> None:
+        with contextlib.suppress(WebSocketDisconnect, TimeoutError):
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                await self._flush()
+                if self._closing is not None:
+                    async with asyncio.timeout(SEND_SECONDS):
+                        await self._websocket.close(self._closing.code, self._closing.reason)
+                    return
+
+    async def _flush(self) -> None:
+        while (frame := self._next_frame()) is not None:
+            async with asyncio.timeout(SEND_SECONDS):
+                await self._websocket.send_text(frame)
+
+    def _next_frame(self) -> str | None:
+        """Return what goes out next: what is no message first, then the transcript, then the goodbye."""
+        if self._queue:
+            return self._queue.popleft()
+        while self._sent < len(self._session.transcript):
+            record = self._session.transcript[self._sent]
+            self._sent += 1
+            frame = protocol.plain_message(record) if self._is_plain else protocol.visible_frame(record)
+            if frame is not None:
+                self._mark_backlog_end()
+                return frame
+        last, self._last = self._last, None
+        return last
+
+    def _mark_backlog_end(self) -> None:
+        if not self._is_plain and self._sent == self._backlog_until:
+            self._put(protocol.backlog_end(self._backlog_until))

@@ -1,0 +1,94 @@
+"""What every answer carries, and who is let in at all: headers, request ids, hosts, origins."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server.errors import RequestRefused, envelope
+from server.settings import ServerSettings
+
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+API_POLICY = "default-src 'none'; frame-ancestors 'none'"
+
+_ALWAYS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+_SAFE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class SecurityMiddleware:
+    """Gives requests an id and answers their headers; refuses hosts that are not on the list."""
+
+    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
+        self._app = app
+        self._allowed_hosts = frozenset(host.lower() for host in settings.allowed_hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        connection = HTTPConnection(scope)
+        scope["request_id"] = request_id = _request_id(connection)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _add_headers(MutableHeaders(scope=message), request_id, scope["scheme"])
+            await send(message)
+
+        if not self._host_is_allowed(connection):
+            await self._refuse(scope, receive, send_with_headers)
+        else:
+            await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+    def _host_is_allowed(self, connection: HTTPConnection) -> bool:
+        if not self._allowed_hosts:
+            return True
+        host = connection.headers.get("host", "").lower()
+        return host in self._allowed_hosts or host.rsplit(":", 1)[0] in self._allowed_hosts
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        refused = RequestRefused("host_not_allowed", "This server does not answer under that name (ALLOWED_HOSTS).")
+        await envelope(Request(scope), refused)(scope, receive, send)
+
+
+def _request_id(connection: HTTPConnection) -> str:
+    given = connection.headers.get("x-request-id", "")
+    return given if _SAFE_REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+
+
+def _add_headers(headers: MutableHeaders, request_id: str, scheme: str) -> None:
+    headers["X-Request-ID"] = request_id
+    for name, value in _ALWAYS.items():
+        headers[name] = value
+    headers.setdefault("Cache-Control", "no-store")
+    is_page = headers.get("content-type", "").startswith("text/html")
+    headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else API_POLICY)
+    if scheme == "https":
+        headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+
+
+def origin_is_allowed(connection: HTTPConnection) -> bool:
+    """A browser says from which page it connects; that must be ours. Who says nothing is no browser."""
+    origin = connection.headers.get("origin")
+    if origin is None:
+        return True
+    settings: ServerSettings = connection.state.settings
+    if origin in settings.allowed_origins:
+        return True
+    scheme = "https" if connection.scope["scheme"] in ("https", "wss") else "http"
+    return origin.lower() == f"{scheme}://{connection.headers.get('host', '').lower()}"

@@ -1,0 +1,53 @@
+"""The server log: what operators read. No data and no secret: session ids are shortened, addresses left out."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+import orjson
+
+_SOCKET_PATH = re.compile(r"/ws/[^\s\"]+")
+_QUERY = re.compile(r"\?[^\s\"]*")
+_INVALID_UTF8 = "Invalid UTF-8 sequence received from client."
+
+
+def configure(level: str, *, as_json: bool) -> None:
+    """Send every logger's records to stderr in one form."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter() if as_json else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+
+
+def redact_uvicorn() -> None:
+    """Take session ids and query strings out of what uvicorn logs, also where its own command started us."""
+    for name in ("uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        if redact not in logger.filters:
+            logger.addFilter(redact)
+
+
+def redact(record: logging.LogRecord) -> bool:
+    if record.msg == _INVALID_UTF8:
+        return False  # a client's doing, answered with 1007; its traceback tells nothing
+    if isinstance(record.args, tuple):
+        record.args = tuple(_redacted(arg) if isinstance(arg, str) else arg for arg in record.args)
+    return True
+
+
+def _redacted(text: str) -> str:
+    return _QUERY.sub("?…", _SOCKET_PATH.sub("/ws/…", text))
+
+
+class JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "timestamp": self.formatTime(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(line).decode()

@@ -1,0 +1,91 @@
+"""A server from its settings to its last request: uvicorn set up as we need it, and the banner."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from experiments.experiment import Experiment
+from server import __version__, limits, protocol, serverlog
+from server.app import chosen_experiment, create_app
+from server.listening import listening_socket
+from server.participant import DEMO_TOKEN
+from server.settings import ServerSettings
+
+GRACEFUL_SECONDS = 10
+
+
+def serve(settings: ServerSettings) -> None:
+    """Listen until told to stop. Everything that can be wrong is found before the first connection is taken."""
+    settings.refuse_exposure()
+    limits.raise_descriptor_limit()
+    experiment = chosen_experiment(settings)
+    serverlog.configure(settings.log_level, as_json=settings.json_logs)
+    for warning in experiment.warnings:
+        logging.getLogger("chatroom").warning("%s", warning)
+    app = create_app(settings, experiment)
+    listener = listening_socket(settings.host, settings.port)
+    server = _Server(
+        uvicorn.Config(
+            app,
+            ws="websockets-sansio",
+            ws_max_size=protocol.MAX_FRAME_BYTES,
+            ws_per_message_deflate=False,
+            timeout_graceful_shutdown=GRACEFUL_SECONDS,
+            server_header=False,
+            access_log=False,
+            log_config=None,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
+        ),
+        on_started=lambda: print(banner(settings, experiment, listener), flush=True),  # noqa: T201  for whoever started it
+    )
+    server.run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_started()
+
+
+def banner(settings: ServerSettings, experiment: Experiment, listener: socket.socket) -> str:
+    parameters = experiment.parameters
+    rows = {
+        "experiment": f"{experiment.experiment_id} ({experiment.folder}): {len(parameters.agents)} agents, "
+        f"{parameters.messages_per_minute:g} messages a minute, {parameters.duration_seconds / 60:g} minutes",
+        "model": _model(experiment),
+        "page": f"{address(listener)}   token {DEMO_TOKEN}",
+        "logs": f"{settings.log_dir}/  ({_sync(settings)})",
+    }
+    lines = "\n".join(f"  {name:<11} {value}" for name, value in rows.items())
+    return f"\n  Chatroom Lab {__version__}\n\n{lines}\n\n  Stop with Ctrl+C.\n"
+
+
+def address(listener: socket.socket) -> str:
+    """Return the page's address as a browser takes it."""
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = socket.gethostname()
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def _model(experiment: Experiment) -> str:
+    choice = experiment.parameters.language_model
+    if choice.provider == "scripted":
+        return f"scripted: demo replies, no API key ({choice.script or choice.model})"
+    return f"{choice.provider}: {choice.model}"
+
+
+def _sync(settings: ServerSettings) -> str:
+    if settings.log_sync == "fsync":
+        return "every message is on disk before it is shown"
+    return "LOG_SYNC=os: messages survive a crash of the server, not a power cut"

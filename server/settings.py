@@ -1,0 +1,106 @@
+"""The server's settings: environment, `.env` and flags (flags win over environment, environment over `.env`)."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from server.errors import InvalidSettings
+
+PACKAGED_CONFIG = Path(__file__).parent / "default_config"
+CHECKOUT_CONFIG = Path(__file__).parent.parent / "config"
+
+ExactList = Annotated[tuple[str, ...], NoDecode]
+
+
+class ServerSettings(BaseSettings):
+    """One object, made once and passed down. Lists are separated by commas."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    experiment_dir: Path = Path("config")
+    log_dir: Path = Path("logs")
+    log_sync: Literal["fsync", "os"] = "fsync"
+    researcher_key: SecretStr | None = None
+    allow_demo: bool = False
+    allowed_origins: ExactList = ()
+    allowed_hosts: ExactList = ()
+    trusted_proxies: ExactList = ()
+    llm_provider: str | None = None
+    llm_model: str | None = None
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    json_logs: bool = False
+
+    @field_validator("allowed_origins", "allowed_hosts", "trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @property
+    def is_loopback(self) -> bool:
+        try:
+            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def experiment_folder(self) -> Path:
+        """The folder asked for; where `config` is asked for and there is none, the one that we come with."""
+        if self.experiment_dir.exists() or self.experiment_dir != Path("config"):
+            return self.experiment_dir
+        return next((folder for folder in (PACKAGED_CONFIG, CHECKOUT_CONFIG) if folder.is_dir()), self.experiment_dir)
+
+    def refuse_exposure(self) -> None:
+        """Raise InvalidSettings if this would let strangers in."""
+        if self.is_loopback:
+            return
+        if self.researcher_key is None:
+            raise InvalidSettings(
+                [
+                    f"HOST: {self.host} can be reached from other machines, which needs a RESEARCHER_KEY. "
+                    "Set one (a long random text), or leave HOST at 127.0.0.1."
+                ]
+            )
+        if not self.allow_demo:
+            raise InvalidSettings(
+                [
+                    f"HOST: {self.host} can be reached from other machines, and this experiment lets everybody in with "
+                    "the demo token 1234. If that is meant, add --allow-demo (or ALLOW_DEMO=true)."
+                ]
+            )
+
+
+def load_settings(**flags: Any) -> ServerSettings:
+    """Return the settings; a flag that is None was not given. Raise InvalidSettings with every problem."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return ServerSettings(**given)
+    except ValidationError as error:
+        raise InvalidSettings(
+            [f"{_name(each)}: {_shown(each)}{_lowered(each['msg'])}" for each in error.errors(include_url=False)]
+        ) from None
+
+
+def _name(error: Any) -> str:
+    return ".".join(str(part) for part in error["loc"]).upper()
+
+
+def _shown(error: Any) -> str:
+    return "" if "KEY" in _name(error) else f"{error['input']!r} is not allowed: "
+
+
+def _lowered(message: str) -> str:
+    return message[:1].lower() + message[1:]

@@ -1,0 +1,78 @@
+// @ts-check
+// Where the participant writes: grows with the text, sends on Enter, never in the middle of an IME composition.
+
+import { writeQuote } from "./message.js";
+
+/** @typedef {import("./message.js").Message} Message */
+
+const PHONE = matchMedia("(pointer: coarse) and (hover: none)");
+
+export class Composer {
+  /** @type {Message | null} */ #quoted = null;
+  /** @type {string[]} */ #members = [];
+  #form;
+  #text;
+  #send;
+  #quoteBox;
+  #onSend;
+
+  /** @param {{form: HTMLFormElement, onSend: (content: string, replyTo: string | null) => void}} parts */
+  constructor({ form, onSend }) {
+    this.#form = form;
+    this.#onSend = onSend;
+    this.#text = /** @type {HTMLTextAreaElement} */ (form.querySelector("textarea"));
+    this.#send = /** @type {HTMLButtonElement} */ (form.querySelector(".send"));
+    this.#quoteBox = /** @type {HTMLElement} */ (form.querySelector(".composer-quote"));
+    form.addEventListener("submit", (event) => this.#submitted(event));
+    this.#text.addEventListener("input", () => this.#changed());
+    this.#text.addEventListener("keydown", (event) => this.#keyed(event));
+    // On a phone the button must not take the keyboard away.
+    this.#send.addEventListener("pointerdown", (event) => event.preventDefault());
+    this.#quoteBox.querySelector("button")?.addEventListener("click", () => this.quote(null));
+  }
+
+  /** @param {string[]} members */
+  setMembers(members) {
+    this.#members = members;
+  }
+
+  focus() {
+    if (!PHONE.matches) this.#text.focus();
+  }
+
+  /** Answer `message`, or nothing in particular. @param {Message | null} message */
+  quote(message) {
+    this.#quoted = message;
+    this.#quoteBox.hidden = message === null;
+    if (message) writeQuote(/** @type {HTMLElement} */ (this.#quoteBox.querySelector(".quote-box")), message, this.#members);
+    this.#text.focus();
+  }
+
+  /** @param {KeyboardEvent} event */
+  #keyed(event) {
+    if (event.key === "Escape" && this.#quoted) this.quote(null);
+    // keyCode 229 is what Safari says of the Enter that ends a composition.
+    const isComposing = event.isComposing || event.keyCode === 229;
+    if (event.key !== "Enter" || event.shiftKey || isComposing) return;
+    event.preventDefault();
+    this.#form.requestSubmit();
+  }
+
+  #changed() {
+    this.#send.disabled = this.#text.value.trim() === "";
+    this.#text.style.height = "auto";
+    this.#text.style.height = `${this.#text.scrollHeight}px`;
+  }
+
+  /** @param {SubmitEvent} event */
+  #submitted(event) {
+    event.preventDefault();
+    const content = this.#text.value.trim();
+    if (content === "") return;
+    this.#text.value = "";
+    this.#changed();
+    const replyTo = this.#quoted?.id ?? null;
+    if (this.#quoted) this.quote(null);
+    this.#onSend(content, replyTo);
+  }
+}

@@ -1,0 +1,111 @@
+// @ts-check
+// One message as an element. Texts go in as text, never as markup.
+
+import { colorOf, initialOf, isBigEmoji, mentionPieces, timeText } from "./format.js";
+
+/**
+ * @typedef {object} Message
+ * @property {string} sender "user" is the participant
+ * @property {string} content
+ * @property {Date} date
+ * @property {string | null} id message_id, null while it is pending
+ * @property {string | null} clientId
+ * @property {string | null} replyTo
+ * @property {number} position
+ */
+
+export const PARTICIPANT = "user";
+const STATUS = { pending: "Sending", sent: "Sent" };
+
+/** @param {Element} root @param {string} selector @returns {HTMLElement} */
+function part(root, selector) {
+  return /** @type {HTMLElement} */ (root.querySelector(selector));
+}
+
+/**
+ * @param {Message} message @param {Message | undefined} quoted @param {string[]} members
+ * @returns {HTMLLIElement}
+ */
+export function messageElement(message, quoted, members) {
+  const template = /** @type {HTMLTemplateElement} */ (document.getElementById("message-template"));
+  const item = /** @type {HTMLLIElement} */ (part(/** @type {any} */ (template.content.cloneNode(true)), ".message"));
+  const isOwn = message.sender === PARTICIPANT;
+  item.classList.toggle("own", isOwn);
+  item.classList.toggle("big-emoji", !message.replyTo && isBigEmoji(message.content));
+  if (isOwn) part(item, ".sender").remove();
+  else nameSender(item, message.sender, members);
+  fillContent(part(item, ".content"), message.content, members);
+  if (quoted) fillQuote(item, quoted, members);
+  showTime(item, message.date);
+  showStatus(item, isOwn ? (message.id ? "sent" : "pending") : null);
+  return item;
+}
+
+/** @param {HTMLElement} item @param {string} sender @param {string[]} members */
+function nameSender(item, sender, members) {
+  const color = colorOf(sender, members);
+  const name = part(item, ".sender");
+  name.textContent = sender;
+  name.classList.add(color);
+  const avatar = document.createElement("span");
+  avatar.className = `avatar ${color}`;
+  avatar.textContent = initialOf(sender);
+  avatar.setAttribute("aria-hidden", "true");
+  item.prepend(avatar);
+}
+
+/** @param {HTMLElement} element @param {string} content @param {string[]} members */
+function fillContent(element, content, members) {
+  for (const piece of mentionPieces(content, members)) {
+    if (!piece.isMention) {
+      element.append(piece.text);
+      continue;
+    }
+    const mention = document.createElement("span");
+    mention.className = "mention";
+    mention.textContent = piece.text;
+    element.append(mention);
+  }
+}
+
+/** @param {HTMLElement} item @param {Message} quoted @param {string[]} members */
+function fillQuote(item, quoted, members) {
+  const quote = part(item, ".quote");
+  quote.hidden = false;
+  quote.dataset.target = quoted.id ?? "";
+  writeQuote(quote, quoted, members);
+}
+
+/** @param {HTMLElement} box @param {Message} quoted @param {string[]} members */
+export function writeQuote(box, quoted, members) {
+  const isOwn = quoted.sender === PARTICIPANT;
+  const color = isOwn ? "color-own" : colorOf(quoted.sender, members);
+  box.className = `${box.className.replace(/ ?color-\w+/g, "")} ${color}`;
+  part(box, ".quote-sender").textContent = isOwn ? "You" : quoted.sender;
+  part(box, ".quote-text").textContent = quoted.content;
+}
+
+/** @param {HTMLElement} item @param {Date} date */
+export function showTime(item, date) {
+  const time = /** @type {HTMLTimeElement} */ (part(item, "time"));
+  time.dateTime = date.toISOString();
+  time.textContent = timeText(date);
+}
+
+/** @param {HTMLElement} item @param {"pending" | "sent" | null} status */
+export function showStatus(item, status) {
+  const mark = part(item, ".status");
+  mark.hidden = status === null;
+  item.classList.toggle("pending", status === "pending");
+  if (status) mark.setAttribute("aria-label", STATUS[status]);
+}
+
+/** @param {HTMLElement} item @param {Map<string, string>} reactions emoji by member */
+export function showReactions(item, reactions) {
+  const box = part(item, ".reactions");
+  const emoji = [...new Set(reactions.values())];
+  box.hidden = emoji.length === 0;
+  box.textContent = emoji.slice(0, 4).join("") + (reactions.size > 1 ? ` ${reactions.size}` : "");
+  box.title = [...reactions].map(([name, sign]) => `${name === PARTICIPANT ? "You" : name} ${sign}`).join(", ");
+  item.classList.toggle("has-reactions", emoji.length > 0);
+}

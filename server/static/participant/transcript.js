@@ -1,0 +1,216 @@
+// @ts-check
+// The list of messages: order, grouping, day chips, and where the reader stands in it.
+
+import { dayKey, dayText, initialOf, colorOf, typingText } from "./format.js";
+import { messageElement, PARTICIPANT, showReactions, showStatus, showTime } from "./message.js";
+
+/** @typedef {import("./message.js").Message} Message */
+
+const GROUP_MS = 60_000;
+const NEAR_END_PX = 80;
+const FLASH_MS = 1_200;
+
+export class Transcript {
+  /** @type {Map<string, {message: Message, item: HTMLLIElement, reactions: Map<string, string>}>} */ #byId = new Map();
+  /** @type {Map<string, {message: Message, item: HTMLLIElement}>} */ #pending = new Map();
+  /** @type {Message | null} */ #last = null;
+  /** @type {HTMLLIElement | null} */ #typingItem = null;
+  /** @type {string[]} */ #members = [];
+  #lastDay = "";
+  #unseen = 0;
+  #scroller;
+  #list;
+  #toNewest;
+  #announcer;
+  #onReply;
+
+  /** @param {{scroller: HTMLElement, list: HTMLElement, toNewest: HTMLElement, announcer: HTMLElement, onReply: (message: Message) => void}} parts */
+  constructor({ scroller, list, toNewest, announcer, onReply }) {
+    this.#scroller = scroller;
+    this.#list = list;
+    this.#toNewest = toNewest;
+    this.#announcer = announcer;
+    this.#onReply = onReply;
+    scroller.addEventListener("scroll", () => this.#isAtEnd() && this.#seen(), { passive: true });
+    toNewest.addEventListener("click", () => this.toEnd());
+    list.addEventListener("click", (event) => this.#clicked(event));
+    new ResizeObserver(() => this.#unseen === 0 && this.toEnd("instant")).observe(scroller);
+  }
+
+  /** @param {string[]} members */
+  setMembers(members) {
+    this.#members = members;
+  }
+
+  /** A message as the server has it: new, or the echo of one that was pending. @param {Message} message */
+  add(message) {
+    if (message.id && this.#byId.has(message.id)) return;
+    const pending = message.clientId ? this.#pending.get(message.clientId) : undefined;
+    if (pending) this.#confirm(pending.item, message);
+    else this.#append(message);
+  }
+
+  /** A message of one's own that the server has not confirmed yet. @param {Message} message */
+  addPending(message) {
+    this.#append(message);
+    this.toEnd();
+  }
+
+  /** @returns {Message[]} what was sent and not confirmed, oldest first */
+  pending() {
+    return [...this.#pending.values()].map((entry) => entry.message);
+  }
+
+  /** @param {string} messageId @param {string} sender @param {string} emoji */
+  react(messageId, sender, emoji) {
+    const entry = this.#byId.get(messageId);
+    if (!entry) return;
+    if (emoji) entry.reactions.set(sender, emoji);
+    else entry.reactions.delete(sender);
+    this.#keepingPlace(() => showReactions(entry.item, entry.reactions));
+  }
+
+  /** @param {string[]} names */
+  showTyping(names) {
+    this.#keepingPlace(() => {
+      this.#typingItem?.remove();
+      this.#typingItem = names.length ? this.#typing(names) : null;
+      if (this.#typingItem) this.#list.append(this.#typingItem);
+    });
+  }
+
+  /** @param {ScrollBehavior} behavior */
+  toEnd(behavior = "smooth") {
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    this.#scroller.scrollTo({ top: this.#scroller.scrollHeight, behavior: calm ? "instant" : behavior });
+    this.#seen();
+  }
+
+  /** @param {Message} message */
+  #append(message) {
+    this.#keepingPlace(() => {
+      this.#chip(message.date);
+      const quoted = message.replyTo ? this.#byId.get(message.replyTo)?.message : undefined;
+      const item = messageElement(message, quoted, this.#members);
+      item.classList.toggle("first", !this.#continues(message));
+      this.#list.insertBefore(item, this.#typingItem);
+      this.#register(message, item);
+      this.#last = message;
+    });
+    if (message.sender !== PARTICIPANT) this.#received(message);
+  }
+
+  /** @param {Message} message @param {HTMLLIElement} item */
+  #register(message, item) {
+    if (message.id) this.#byId.set(message.id, { message, item, reactions: new Map() });
+    else if (message.clientId) this.#pending.set(message.clientId, { message, item });
+    item.dataset.id = message.id ?? "";
+  }
+
+  /** @param {HTMLLIElement} item @param {Message} message */
+  #confirm(item, message) {
+    this.#pending.delete(message.clientId ?? "");
+    this.#register(message, item);
+    showTime(item, message.date);
+    showStatus(item, "sent");
+  }
+
+  /** @param {Message} message */
+  #continues(message) {
+    const last = this.#last;
+    return last !== null && last.sender === message.sender && message.date.getTime() - last.date.getTime() < GROUP_MS;
+  }
+
+  /** @param {Date} date */
+  #chip(date) {
+    if (dayKey(date) === this.#lastDay) return;
+    this.#lastDay = dayKey(date);
+    this.#last = null;
+    const chip = document.createElement("li");
+    chip.className = "day";
+    const label = document.createElement("span");
+    label.textContent = dayText(date, new Date());
+    chip.append(label);
+    this.#list.insertBefore(chip, this.#typingItem);
+  }
+
+  /** @param {string[]} names */
+  #typing(names) {
+    const item = document.createElement("li");
+    item.className = "message typing first";
+    item.setAttribute("aria-label", typingText(names));
+    const avatar = document.createElement("span");
+    avatar.className = `avatar ${colorOf(names[0], this.#members)}`;
+    avatar.textContent = initialOf(names[0]);
+    const bubble = document.createElement("div");
+    bubble.className = "bubble";
+    bubble.append(...[0, 1, 2].map(() => Object.assign(document.createElement("i"), { className: "dot" })));
+    item.append(avatar, bubble);
+    return item;
+  }
+
+  /** @param {Message} message */
+  #received(message) {
+    this.#announcer.textContent = `${message.sender}: ${message.content}`;
+    if (this.#isAtEnd() && !document.hidden) return;
+    this.#unseen += 1;
+    this.#showUnseen();
+  }
+
+  #seen() {
+    if (this.#unseen === 0 && this.#toNewest.hidden) return;
+    this.#unseen = 0;
+    this.#showUnseen();
+  }
+
+  #showUnseen() {
+    this.#toNewest.hidden = this.#isAtEnd();
+    const count = /** @type {HTMLElement} */ (this.#toNewest.querySelector(".unseen-count"));
+    count.textContent = this.#unseen ? String(this.#unseen) : "";
+  }
+
+  #isAtEnd() {
+    const { scrollTop, clientHeight, scrollHeight } = this.#scroller;
+    return scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
+  }
+
+  /** Whoever reads at the end stays there; whoever reads further up is left in peace. @param {() => void} change */
+  #keepingPlace(change) {
+    const wasAtEnd = this.#isAtEnd();
+    change();
+    if (wasAtEnd) this.#scroller.scrollTop = this.#scroller.scrollHeight;
+  }
+
+  /** @param {MouseEvent} event */
+  #clicked(event) {
+    const target = /** @type {Element} */ (event.target);
+    const item = /** @type {HTMLElement | null} */ (target.closest(".message"));
+    const quote = /** @type {HTMLElement | null} */ (target.closest(".quote"));
+    if (quote) this.#jumpTo(quote.dataset.target ?? "");
+    else if (target.closest(".reply-button")) this.#reply(item?.dataset.id ?? "");
+    else this.#choose(target.closest(".bubble") ? item : null);
+  }
+
+  /** @param {string} messageId */
+  #reply(messageId) {
+    const entry = this.#byId.get(messageId);
+    this.#choose(null);
+    if (entry) this.#onReply(entry.message);
+  }
+
+  /** Where nothing can hover, a tap on a message shows what can be done with it. @param {HTMLElement | null} item */
+  #choose(item) {
+    const before = this.#list.querySelector(".chosen");
+    before?.classList.remove("chosen");
+    if (item !== before) item?.classList.add("chosen");
+  }
+
+  /** @param {string} messageId */
+  #jumpTo(messageId) {
+    const entry = this.#byId.get(messageId);
+    if (!entry) return;
+    entry.item.scrollIntoView({ block: "center", behavior: "smooth" });
+    entry.item.classList.add("flash");
+    setTimeout(() => entry.item.classList.remove("flash"), FLASH_MS);
+  }
+}

@@ -1,0 +1,87 @@
+"""`WS /ws/{session_id}`: who may open a socket, in which protocol, and for which session."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from server import protocol
+from server.connection import Connection
+from server.errors import SocketRefused
+from server.hub import Hub
+from server.protocol import BadFrame, Close
+from server.security import origin_is_allowed
+
+logger = logging.getLogger("chatroom.socket")
+
+
+async def participant_socket(websocket: WebSocket) -> None:
+    """Serve a participant's socket. An error that nobody foresaw costs this socket and nothing else."""
+    if not origin_is_allowed(websocket):
+        await websocket.close()  # before accept: the handshake is answered 403
+        return
+    is_plain = protocol.SUBPROTOCOL not in websocket.scope["subprotocols"]
+    await websocket.accept(None if is_plain else protocol.SUBPROTOCOL)
+    try:
+        await _serve(websocket, is_plain)
+    except SocketRefused as refused:
+        await _close(websocket, refused.close_code, refused.reason)
+    except WebSocketDisconnect:
+        pass
+    except Exception as error:
+        logger.error("a participant's socket failed", exc_info=error)
+        await _close(websocket, Close.INTERNAL, "internal error")
+
+
+async def _serve(websocket: WebSocket, is_plain: bool) -> None:
+    hub: Hub = websocket.state.hub
+    session_id = websocket.path_params["session_id"]
+    after = 0 if is_plain else await _hello(websocket)
+    session = hub.session(session_id)
+    connection = Connection(
+        websocket,
+        session,
+        number=hub.next_connection_number(session_id),
+        is_plain=is_plain,
+        after=len(session.transcript) if is_plain else after,
+    )
+    hub.attach(session_id, connection, resumable=not is_plain)
+    await connection.run()
+
+
+async def _hello(websocket: WebSocket) -> int:
+    """Wait for the first frame of `chatroom.v1` and return its `after`; a frame before it is answered `hello_first`."""
+    try:
+        async with asyncio.timeout(protocol.HELLO_SECONDS):
+            while True:
+                text = await _text(websocket)
+                try:
+                    frame = protocol.client_frame(text)
+                except BadFrame as bad:
+                    await websocket.send_text(protocol.error(bad.code, bad.message, bad.client_message_id))
+                    continue
+                if isinstance(frame, protocol.Hello):
+                    return frame.after
+                await websocket.send_text(protocol.error("hello_first", "the first frame must be hello"))
+    except TimeoutError:
+        raise SocketRefused(Close.NOT_ALLOWED, "no hello") from None
+
+
+async def _text(websocket: WebSocket) -> str:
+    message = await websocket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code", 1005))
+    text = message.get("text")
+    if text is None:
+        raise SocketRefused(Close.NOT_ALLOWED, "no hello")
+    if len(text.encode()) > protocol.MAX_FRAME_BYTES:
+        raise SocketRefused(Close.TOO_BIG, "frame too big")
+    return str(text)
+
+
+async def _close(websocket: WebSocket, code: int, reason: str) -> None:
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # the other side may have been faster
+        await websocket.close(code, reason)
