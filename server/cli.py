@@ -76,9 +76,10 @@ def rehearse(
     from experiments.errors import InvalidExperiment
     from experiments.experiment import load_experiment
     from server.rehearsing import run
+    from server.settings import experiment_folder
 
     try:
-        run(load_experiment(folder), sessions, out, seed, model_latency, as_json=as_json)
+        run(load_experiment(experiment_folder(folder)), sessions, out, seed, model_latency, as_json=as_json)
     except InvalidExperiment as error:
         _stop(*map(str, error.problems))
 

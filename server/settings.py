@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from server.errors import InvalidSettings
 
+DEFAULT_EXPERIMENT = Path("config")
 PACKAGED_CONFIG = Path(__file__).parent / "default_config"
 CHECKOUT_CONFIG = Path(__file__).parent.parent / "config"
 
@@ -26,7 +27,7 @@ class ServerSettings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
-    experiment_dir: Path = Path("config")
+    experiment_dir: Path = DEFAULT_EXPERIMENT
     log_dir: Path = Path("logs")
     log_sync: Literal["fsync", "os"] = "fsync"
     researcher_key: SecretStr | None = None
@@ -58,10 +59,7 @@ class ServerSettings(BaseSettings):
 
     @property
     def experiment_folder(self) -> Path:
-        """The folder asked for; where `config` is asked for and there is none, the one that we come with."""
-        if self.experiment_dir.exists() or self.experiment_dir != Path("config"):
-            return self.experiment_dir
-        return next((folder for folder in (PACKAGED_CONFIG, CHECKOUT_CONFIG) if folder.is_dir()), self.experiment_dir)
+        return experiment_folder(self.experiment_dir)
 
     def refuse_exposure(self) -> None:
         """Raise InvalidSettings if this would let strangers in."""
@@ -81,6 +79,13 @@ class ServerSettings(BaseSettings):
                     "the demo token 1234. If that is meant, add --allow-demo (or ALLOW_DEMO=true)."
                 ]
             )
+
+
+def experiment_folder(asked_for: Path) -> Path:
+    """Return the folder asked for; where that is `config` and there is none, the one that we come with."""
+    if asked_for.exists() or asked_for != DEFAULT_EXPERIMENT:
+        return asked_for
+    return next((folder for folder in (PACKAGED_CONFIG, CHECKOUT_CONFIG) if folder.is_dir()), asked_for)
 
 
 def load_settings(**flags: Any) -> ServerSettings:

@@ -32,15 +32,15 @@ class ChatMessage(NamedTuple):
 class Scene:
     """What is asked of the agent, in the room's own terms: who speaks, in which act, towards what.
 
-    `visible` are the messages that the agent sees, oldest first. Providers on the wire need none of this, since the
-    prompt says it in words; a provider that knows rooms (the scripted model) reads it here.
+    `visible` are the messages that the agent sees, oldest first; None where the settings show it none. Providers on the
+    wire need none of this, since the prompt says it in words; a provider that knows rooms (the scripted one) reads it.
     """
 
     agent_name: str
     members: tuple[str, ...]
     act: str
     cause: str
-    visible: tuple[MessagePosted, ...] = ()
+    visible: tuple[MessagePosted, ...] | None = ()
     towards: MessagePosted | None = None
     mention: str | None = None
 

@@ -75,7 +75,7 @@ def request_for(state: SessionState, planned: TurnPlanned, system_prompt: str) -
             members=parameters.agent_names,
             act=planned.act,
             cause=planned.cause,
-            visible=visible,
+            visible=visible if window else None,
             towards=towards,
             mention=mention,
         ),

@@ -109,7 +109,7 @@ class ScriptedModel:
         )
 
     def _speak(self, scene: Scene) -> str | None:
-        self._listen(scene.visible)
+        self._listen(scene.visible or ())
         for candidate in self._candidates(scene):
             text = _voiced(self._voice(scene), candidate.line, self._random)
             if text not in self._said:
@@ -162,7 +162,7 @@ class ScriptedModel:
             yield from self._beat(opened, thread.beats[0])
 
     def _continued(self, opened: _OpenThread | None, scene: Scene) -> Iterator[_Candidate]:
-        if opened is None or (scene.visible and opened.last_text not in self._shown):
+        if opened is None or (scene.visible is not None and opened.last_text not in self._shown):
             return
         beat = opened.next_beat(scene.agent_name)
         if beat is not None:

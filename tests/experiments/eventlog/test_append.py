@@ -1,0 +1,178 @@
+"""What was kept stays kept, in order, once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import stat
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from experiments.errors import LogError, LogExists
+from experiments.eventlog import append
+from experiments.eventlog.append import Committer
+from experiments.eventlog.folder import LogFolder, RehearsalFolder
+
+SESSION = "6f1d4c1e-4b0a-4d5e-9d7a-2f1b3c4d5e6f"
+OTHER = "7f1d4c1e-4b0a-4d5e-9d7a-2f1b3c4d5e6f"
+
+
+@pytest.fixture
+async def committer():
+    committer = Committer()
+    committer.start()
+    yield committer
+    await committer.stop()
+
+
+@pytest.fixture(params=["fsync", "os"])
+async def folder(request, tmp_path: Path, committer: Committer) -> LogFolder:
+    return LogFolder(tmp_path, request.param, committer)
+
+
+class Kept:
+    """Counts what was kept, and waits for it."""
+
+    def __init__(self) -> None:
+        self.order: list[int] = []
+        self._changed = asyncio.Event()
+
+    def __call__(self, number: int):
+        def kept() -> None:
+            self.order.append(number)
+            self._changed.set()
+
+        return kept
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(10):
+            while len(self.order) < count:
+                self._changed.clear()
+                await self._changed.wait()
+
+
+async def test_lines_are_in_the_file_when_they_are_kept_and_in_order(folder: LogFolder):
+    log, kept = folder.create(SESSION), Kept()
+    for number in range(500):
+        log.append(f"line {number}\n".encode(), kept(number))
+    await kept.until(500)
+    assert kept.order == list(range(500))
+    assert folder.file(SESSION).read_bytes() == b"".join(f"line {number}\n".encode() for number in range(500))
+    log.close()
+
+
+async def test_many_logs_at_once_do_not_mix(folder: LogFolder):
+    ids = [f"{number:08x}-4b0a-4d5e-9d7a-2f1b3c4d5e6f" for number in range(50)]
+    logs, kept = [folder.create(each) for each in ids], Kept()
+    for number in range(20):
+        for index, log in enumerate(logs):
+            log.append(f"{index}:{number}\n".encode(), kept(0))
+    await kept.until(1000)
+    for index, each in enumerate(ids):
+        expected = b"".join(f"{index}:{number}\n".encode() for number in range(20))
+        assert folder.file(each).read_bytes() == expected
+
+
+async def test_a_full_disk_loses_nothing_and_tells_nobody_before_it_is_over(folder: LogFolder, monkeypatch):
+    monkeypatch.setattr(append, "RETRY_SECONDS", 0.01)
+    log, kept = folder.create(SESSION), Kept()
+    with complaints() as complained, files_of_at_most(10):
+        log.append(b"first\n", kept(0))
+        log.append(b"second\n", kept(1))
+        log.append(b"third\n", kept(2))
+        await asyncio.wait_for(complained.wait(), 10)
+        assert 1 not in kept.order
+        assert folder.file(SESSION).read_bytes() == b"first\nseco"  # half a line: the system took what it could
+    await kept.until(3)
+    assert kept.order == [0, 1, 2]
+    assert folder.file(SESSION).read_bytes() == b"first\nsecond\nthird\n"
+    log.close()
+
+
+async def test_a_log_closed_on_a_full_disk_is_written_once_there_is_room(folder: LogFolder, monkeypatch):
+    monkeypatch.setattr(append, "RETRY_SECONDS", 0.01)
+    log, kept = folder.create(SESSION), Kept()
+    with complaints() as complained, files_of_at_most(3):
+        log.append(b"first\n", kept(0))
+        log.close()
+        await asyncio.wait_for(complained.wait(), 10)
+    await kept.until(1)
+    assert folder.file(SESSION).read_bytes() == b"first\n"
+
+
+@contextmanager
+def files_of_at_most(size: int):
+    """A disk with no more room: the system's own limit on the size of files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def complaints():
+    """An event that is set once the log complains of its disk."""
+    complained, loop = asyncio.Event(), asyncio.get_running_loop()
+    handler = logging.Handler()
+    handler.emit = lambda record: loop.call_soon_threadsafe(complained.set)
+    append.logger.addHandler(handler)
+    append.logger.propagate = False
+    try:
+        yield complained
+    finally:
+        append.logger.removeHandler(handler)
+        append.logger.propagate = True
+
+
+async def test_closing_waits_for_what_was_appended(tmp_path: Path):
+    committer = Committer()
+    committer.start()
+    folder = LogFolder(tmp_path, "fsync", committer)
+    log, kept = folder.create(SESSION), Kept()
+    for number in range(100):
+        log.append(b"x" * 1000 + b"\n", kept(number))
+    log.close()
+    await committer.stop()
+    assert folder.file(SESSION).stat().st_size == 100 * 1001
+
+
+async def test_a_log_is_never_written_over(folder: LogFolder):
+    folder.create(SESSION).close()
+    with pytest.raises(LogExists):
+        folder.create(SESSION)
+
+
+async def test_a_log_that_cannot_be_made_says_so(tmp_path: Path, committer: Committer):
+    folder = LogFolder(tmp_path / "none", "fsync", committer)
+    with pytest.raises(LogError, match="cannot be created"):
+        folder.create(SESSION)
+
+
+async def test_logs_are_for_their_owner_alone(folder: LogFolder):
+    folder.create(SESSION).close()
+    assert stat.S_IMODE(folder.file(SESSION).stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "x", SESSION.upper(), SESSION.replace("-", ""), f"{SESSION}/.."])
+async def test_nothing_but_a_session_id_names_a_file(folder: LogFolder, name: str):
+    with pytest.raises(ValueError, match="UUID|badly formed"):
+        folder.file(name)
+
+
+async def test_a_rehearsals_log_is_written_whole(tmp_path: Path):
+    log, kept = RehearsalFolder(tmp_path).create(SESSION), Kept()
+    log.append(b"one\n", kept(1))
+    log.append(b"two\n", kept(2))
+    assert kept.order == [1, 2]
+    log.close()
+    assert (tmp_path / f"{SESSION}.json").read_bytes() == b"one\ntwo\n"
+
+
+async def test_a_log_that_was_never_written_to_is_closed_all_the_same(folder: LogFolder):
+    folder.create(OTHER).close()
+    assert folder.file(OTHER).read_bytes() == b""
