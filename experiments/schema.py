@@ -9,6 +9,8 @@ import json
 import sys
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from experiments.experiment import (
     EXPERIMENTAL_FILE,
     SIMULATION_FILE,
@@ -21,7 +23,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def schemas() -> dict[str, str]:
     """Return file name -> content."""
-    models = {SIMULATION_FILE: SimulationSettings, EXPERIMENTAL_FILE: ExperimentalSettings}
+    models: dict[str, type[BaseModel]] = {SIMULATION_FILE: SimulationSettings, EXPERIMENTAL_FILE: ExperimentalSettings}
     return {
         name.replace(".json", ".schema.json"): _text({"$schema": DIALECT} | model.model_json_schema(by_alias=True))
         for name, model in models.items()

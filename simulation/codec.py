@@ -9,7 +9,7 @@ readers take for line ends, are escaped. `timestamp` is wall time in UTC and may
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields
 from typing import Any, NamedTuple, get_args, get_type_hints
 
 import orjson
@@ -34,33 +34,31 @@ class Record(NamedTuple):
 
 def encode(record: Record) -> bytes:
     """Return the record's line, newline included."""
+    event = record.event
     try:
-        elapsed, data = _dumped(record.event)
-    except orjson.JSONEncodeError:
-        elapsed, data = orjson.dumps(record.elapsed), orjson.dumps(_storable(_as_dict(record.event)))
-    if isinstance(record.event, MessagePosted):
-        data = b'%s,"timestamp":"%s"}' % (data[:-1], record.timestamp.encode())
-    if b"\\u0000" in data:
-        data = orjson.dumps(_storable(orjson.loads(data)))
-    name = orjson.dumps(_name(record.event))
-    line = _LINE % (record.seq, record.timestamp.encode(), elapsed, name, data)
+        elapsed, fields_of_data = _dumped(event)
+    except orjson.JSONEncodeError:  # half a surrogate pair
+        elapsed, fields_of_data = _dumped(_storable(event))
+    if b"\\u0000" in fields_of_data:
+        elapsed, fields_of_data = _dumped(_storable(event))
+    timestamp = record.timestamp.encode()
+    end = b',"timestamp":"%s"}}\n' % timestamp if isinstance(event, MessagePosted) else b"}}\n"
+    name = _DUMPED_NAMES.get(event.event_type) or orjson.dumps(_name(event))
+    head = b'{"seq":%d,"timestamp":"%s","elapsed":%s,"event_type":%s,"data":{' % (record.seq, timestamp, elapsed, name)
+    line = b"".join((head, fields_of_data, end))
     if b"\xe2\x80" in line or b"\xc2\x85" in line:
         for raw, escaped in _LINE_ENDS:
             line = line.replace(raw, escaped)
     return line
 
 
-_LINE = b'{"seq":%d,"timestamp":"%s","elapsed":%s,"event_type":%s,"data":%s}\n'
-_ELAPSED = b'{"elapsed":'
-
-
 def _dumped(event: AnyEvent) -> tuple[bytes, bytes]:
-    """Return `elapsed` and the other fields. Both come out of one dump, in which `elapsed` stands first."""
+    """Return `elapsed`, and the other fields without their braces: one dump gives both, as `elapsed` stands first."""
     if isinstance(event, UnknownEvent):
-        return orjson.dumps(event.elapsed), orjson.dumps(event.data)
+        return orjson.dumps(event.elapsed), orjson.dumps(event.data)[1:-1]
     whole = orjson.dumps(event)
     comma = whole.index(b",")
-    return whole[len(_ELAPSED) : comma], b"{" + whole[comma + 1 :]
+    return whole[len(b'{"elapsed":') : comma], whole[comma + 1 : -1]
 
 
 def _name(event: AnyEvent) -> str:
@@ -79,15 +77,21 @@ def decode(line: bytes) -> Record:
         raise InvalidRecord(f"not a record of an event log: {type(error).__name__}: {error}") from error
 
 
-def _storable(value: Any) -> Any:
-    """Return `value` without what no reader takes: half surrogate pairs and NUL, which models do send."""
+def _storable(event: AnyEvent) -> UnknownEvent:
+    """Return `event` without what no reader takes: half surrogate pairs and NUL, which models do send."""
+    data = event.data if isinstance(event, UnknownEvent) else asdict(event)
+    clean = {key: _clean(value) for key, value in data.items() if key != "elapsed"}
+    return UnknownEvent(elapsed=event.elapsed, name=_name(event), data=clean)
+
+
+def _clean(value: Any) -> Any:
     match value:
         case str():
             return value.encode("utf-8", "replace").decode().replace("\0", "")
         case Mapping():
-            return {_storable(key): _storable(item) for key, item in value.items()}
+            return {_clean(key): _clean(item) for key, item in value.items()}
         case list() | tuple():
-            return [_storable(item) for item in value]
+            return [_clean(item) for item in value]
     return value
 
 
@@ -98,21 +102,12 @@ _LINE_ENDS = (
 )
 
 _EVENT_CLASSES: tuple[type[KnownEvent], ...] = get_args(KnownEvent)
+_DUMPED_NAMES = {cls.event_type: orjson.dumps(cls.event_type) for cls in _EVENT_CLASSES}
 _BY_NAME = {cls.event_type: cls for cls in _EVENT_CLASSES}
 _NAMES = {cls: tuple(f.name for f in fields(cls) if f.name != "elapsed") for cls in _EVENT_CLASSES}
 _TUPLES = {
     cls: tuple(name for name, hint in get_type_hints(cls).items() if hint == tuple[str, ...]) for cls in _EVENT_CLASSES
 }
-
-
-def _as_dict(event: AnyEvent) -> dict[str, Any]:
-    if isinstance(event, UnknownEvent):
-        return dict(event.data)
-    return {name: _plain(getattr(event, name)) for name in _NAMES[type(event)]}
-
-
-def _plain(value: Any) -> Any:
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def _event(name: str, data: dict[str, Any], elapsed: float) -> AnyEvent:

@@ -49,17 +49,25 @@ class WallClock:
 
 
 class VirtualClock:
-    """The time of the VirtualLoop that it is used on."""
+    """The time of the VirtualLoop that runs where it is made."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stamped_at = -1.0
+        self._stamp = ""
 
     def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
+        return self._loop.time()
 
     def timestamp(self) -> str:
-        moment = REHEARSAL_EPOCH + timedelta(seconds=self.monotonic())
-        return moment.isoformat(timespec="microseconds")
+        now = self._loop.time()
+        if now != self._stamped_at:
+            self._stamp = (REHEARSAL_EPOCH + timedelta(seconds=now)).isoformat(timespec="microseconds")
+            self._stamped_at = now
+        return self._stamp
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
-        return asyncio.get_running_loop().call_at(when, callback)
+        return self._loop.call_at(when, callback)
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):

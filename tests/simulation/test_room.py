@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from chatrooms import FIVE_AGENTS, Chat, answered, arrival, failed
@@ -224,7 +225,7 @@ class TestCasting:
         chat.runs_until(300)
         senders = [message.sender for message in chat.messages]
         assert len(senders) > 250
-        assert all(first != second for first, second in zip(senders, senders[1:], strict=False))
+        assert all(first != second for first, second in pairwise(senders))
 
     def test_an_agent_with_an_answer_pending_is_not_drawn(self):
         chat = Chat(messages_per_minute=60, latency=8)
@@ -269,10 +270,9 @@ class TestCasting:
 
 
 class TestStaleAnswers:
-    TIMING = {"scale": 0, "stale_after_messages": 2}
-
     def overtaken(self, then):
-        chat = Chat(user_response_probability=1, latency=5, timing=Timing(**self.TIMING, stale_answers=then))
+        timing = Timing(scale=0, stale_after_messages=2, stale_answers=then)
+        chat = Chat(user_response_probability=1, latency=5, timing=timing)
         chat.participant_posts("@Alice one")
         for number in range(2):
             chat.now += 1

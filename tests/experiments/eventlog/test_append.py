@@ -160,7 +160,7 @@ async def test_logs_are_for_their_owner_alone(folder: LogFolder):
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "x", SESSION.upper(), SESSION.replace("-", ""), f"{SESSION}/.."])
 async def test_nothing_but_a_session_id_names_a_file(folder: LogFolder, name: str):
-    with pytest.raises(ValueError, match="UUID|badly formed"):
+    with pytest.raises(ValueError, match=r"UUID|badly formed"):
         folder.file(name)
 
 

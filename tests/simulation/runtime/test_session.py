@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 from chatrooms import started
@@ -46,7 +47,7 @@ def test_the_clock_does_not_wait_for_the_model():
     log = run(model=model, messages_per_minute=20)
     drawn = [record.elapsed for record in log.records if record.event.event_type in ("turn_planned", "turn_waiting")]
     assert model.asked > 200
-    assert any(second - first < 8 for first, second in zip(drawn, drawn[1:], strict=False))
+    assert any(second - first < 8 for first, second in pairwise(drawn))
 
 
 def test_a_session_ends_on_time_with_a_model_that_never_answers_and_lets_go_of_it():
