@@ -40,7 +40,6 @@ from simulation.runtime.clock import WallClock
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 TEMPLATES = HERE / "templates"
-MAX_BODY_BYTES = 64 * 1024
 
 
 def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
@@ -74,7 +73,6 @@ def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
         middleware=[Middleware(SecurityMiddleware, settings=settings)],
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,
-        max_body_size=MAX_BODY_BYTES,
     )
 
 

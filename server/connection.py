@@ -34,13 +34,19 @@ from server.protocol import BadFrame, Close
 from simulation.codec import Record
 from simulation.effects import Acknowledge, HideTyping, Refuse, ShowTyping
 from simulation.events import MessagePosted, SessionEnded
-from simulation.inputs import ParticipantDisconnected, ParticipantLeft, ParticipantPosted, ParticipantReacted
+from simulation.inputs import (
+    EndRequested,
+    ParticipantDisconnected,
+    ParticipantLeft,
+    ParticipantPosted,
+    ParticipantReacted,
+)
 from simulation.runtime.clock import Timer
 from simulation.runtime.session import Shown, SimulationSession
 
 MAX_QUEUED_FRAMES = 256
 MAX_LAG = 256
-"""Messages that a client may be behind, once it has had its backlog."""
+"""New messages that a client which takes nothing may be behind."""
 FRAMES_BEFORE_OTHERS = 16
 """How many frames of one client are taken in a row before others have their turn."""
 SEND_SECONDS = 10.0
@@ -67,6 +73,7 @@ class Connection:
         self._queue: deque[str] = deque()
         self._wake = asyncio.Event()
         self._last: str | None = None
+        self._is_stuck = False
         self._closing: Closing | None = None
         self._typing: dict[str, Timer] = {}
         self._heartbeat: asyncio.TimerHandle | None = None
@@ -99,7 +106,10 @@ class Connection:
             timer.cancel()
         if self._heartbeat is not None:
             self._heartbeat.cancel()
-        self._session.receive(ParticipantDisconnected(self.number, code))
+        if code == Close.RESTARTING:  # our own doing: the server is told to stop
+            self._session.receive(EndRequested("server_shutdown"))
+        else:
+            self._session.receive(ParticipantDisconnected(self.number, code))
 
     # What the session tells
 
@@ -109,8 +119,8 @@ class Connection:
             self._end(event.reason)
         elif isinstance(event, MessagePosted):
             self._forget_typing(event.sender)
-        lag = len(self._session.transcript) - self._sent
-        if lag > MAX_LAG and self._sent >= self._backlog_until:
+        behind = len(self._session.transcript) - max(self._sent, self._backlog_until)
+        if self._is_stuck and behind > MAX_LAG:
             self.close(Close.TOO_SLOW, "too slow")
         self._wake.set()
 
@@ -248,8 +258,10 @@ class Connection:
 
     async def _flush(self) -> None:
         while (frame := self._next_frame()) is not None:
+            self._is_stuck = True  # seen by others only if this waits: for a client that takes nothing more
             async with asyncio.timeout(SEND_SECONDS):
                 await self._websocket.send_text(frame)
+            self._is_stuck = False
 
     def _next_frame(self) -> str | None:
         """Return what goes out next: what is no message first, then the transcript, then the goodbye."""

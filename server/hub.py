@@ -138,7 +138,7 @@ class Hub:
     async def _run(self, session: SimulationSession) -> None:
         try:
             await session.run()
-        except Exception as error:
+        except Exception as error:  # task boundary: one session's end is no other's
             logger.error("session %s broke off", session.session_id[:8], exc_info=error)
         finally:
             del self._live[session.session_id]

@@ -60,7 +60,7 @@ class _Server(uvicorn.Server):
 def banner(settings: ServerSettings, experiment: Experiment, listener: socket.socket) -> str:
     parameters = experiment.parameters
     rows = {
-        "experiment": f"{experiment.experiment_id} ({experiment.folder}): {len(parameters.agents)} agents, "
+        "experiment": f"{_experiment(experiment)}: {len(parameters.agents)} agents, "
         f"{parameters.messages_per_minute:g} messages a minute, {parameters.duration_seconds / 60:g} minutes",
         "model": _model(experiment),
         "page": f"{address(listener)}   token {DEMO_TOKEN}",
@@ -76,6 +76,12 @@ def address(listener: socket.socket) -> str:
     if host in ("0.0.0.0", "::"):
         host = socket.gethostname()
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def _experiment(experiment: Experiment) -> str:
+    folder = str(experiment.folder)
+    name = experiment.experiment_id
+    return folder if name == experiment.folder.resolve().name else f"{name} ({folder})"
 
 
 def _model(experiment: Experiment) -> str:

@@ -31,7 +31,7 @@ async def participant_socket(websocket: WebSocket) -> None:
         await _close(websocket, refused.close_code, refused.reason)
     except WebSocketDisconnect:
         pass
-    except Exception as error:
+    except Exception as error:  # task boundary: a socket's failure is its own
         logger.error("a participant's socket failed", exc_info=error)
         await _close(websocket, Close.INTERNAL, "internal error")
 

@@ -142,7 +142,7 @@ class SimulationSession:
     def _handle(self, input: Input) -> None:
         try:
             step = self._core.handle(input, self._now())
-        except Exception as error:  # noqa: BLE001  task boundary
+        except Exception as error:  # noqa: BLE001  task boundary: an error of ours ends this session alone
             self._survive(error, input)
             return
         self._write(step.events)
@@ -231,7 +231,7 @@ class SimulationSession:
             generation = await self._model.generate(request)
         except GenerationError as failure:
             error = failure
-        except Exception as failure:
+        except Exception as failure:  # task boundary: a provider's surprise is no reason to end a session
             logger.error("provider %s failed", self._model.provider, exc_info=failure)
             error = failure
         attempt = Attempt(

@@ -34,7 +34,7 @@ export class Transcript {
     scroller.addEventListener("scroll", () => this.#isAtEnd() && this.#seen(), { passive: true });
     toNewest.addEventListener("click", () => this.toEnd());
     list.addEventListener("click", (event) => this.#clicked(event));
-    new ResizeObserver(() => this.#unseen === 0 && this.toEnd("instant")).observe(scroller);
+    new ResizeObserver(() => this.#unseen === 0 && this.toEnd()).observe(scroller);
   }
 
   /** @param {string[]} members */
@@ -79,10 +79,9 @@ export class Transcript {
     });
   }
 
-  /** @param {ScrollBehavior} behavior */
-  toEnd(behavior = "smooth") {
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    this.#scroller.scrollTo({ top: this.#scroller.scrollHeight, behavior: calm ? "instant" : behavior });
+  // At once: while a smooth scroll is under way, new messages would move the end away from under it.
+  toEnd() {
+    this.#scroller.scrollTop = this.#scroller.scrollHeight;
     this.#seen();
   }
 

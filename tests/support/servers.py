@@ -1,0 +1,138 @@
+"""Real servers on real sockets, in the test's own loop or as a process of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from folders import write_settings
+
+from experiments.eventlog.reader import read_records
+from experiments.experiment import load_experiment
+from server.app import create_app
+from server.listening import listening_socket
+from server.settings import ServerSettings
+from simulation.codec import Record
+
+QUICK = {"timing": {"scale": 0}, "act_weights": {"reply": 0, "mention": 0, "reaction": 0}}
+"""Settings under which what is drawn appears at once."""
+STARTED_SECONDS = 30
+
+
+@dataclass
+class Server:
+    port: int
+    log_dir: Path
+
+    @property
+    def http(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ws(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    def log_of(self, session_id: str) -> list[Record]:
+        return list(read_records(self.log_dir / f"{session_id}.json"))
+
+
+@asynccontextmanager
+async def serving(folder: Path, *, settings: dict[str, Any] | None = None, **changes: Any) -> AsyncIterator[Server]:
+    """Serve an experiment (the seed's, quick, with `changes`) on a free port while the block runs."""
+    experiment = load_experiment(write_settings(folder / "config", **(QUICK | changes)))
+    server_settings = ServerSettings(log_dir=folder / "logs", _env_file=None, **(settings or {}))
+    listener = listening_socket("127.0.0.1", 0)
+    config = uvicorn.Config(
+        create_app(server_settings, experiment),
+        ws="websockets-sansio",
+        ws_max_size=64 * 1024,
+        ws_per_message_deflate=False,
+        log_config=None,
+        timeout_graceful_shutdown=3,
+    )
+    server = uvicorn.Server(config)
+    server.capture_signals = _no_signals  # type: ignore[method-assign]
+    with listener:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(server.serve(sockets=[listener]))
+            async with asyncio.timeout(STARTED_SECONDS):
+                while not server.started:
+                    await asyncio.sleep(0.005)
+            try:
+                yield Server(listener.getsockname()[1], folder / "logs")
+            finally:
+                server.should_exit = True
+
+
+@contextmanager
+def _no_signals():
+    yield
+
+
+class Process:
+    """A server as a user starts it; `lines` are what it printed until it was ready."""
+
+    def __init__(self, *command: str, folder: Path, environment: dict[str, str] | None = None) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=folder,
+            env={**_clean_environment(), **(environment or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.output = ""
+
+    def read_until(self, text: str) -> str:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.output += line
+            if text in line:
+                return self.output
+        raise AssertionError(f"the server stopped before it said {text!r}:\n{self.output}")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(how)
+        rest, _ = self.process.communicate(timeout=20)
+        self.output += rest
+        return self.process.returncode
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+
+def _clean_environment() -> dict[str, str]:
+    ours = set(ServerSettings.model_fields)
+    root = str(Path(__file__).parents[2])
+    return {key: value for key, value in os.environ.items() if key.lower() not in ours} | {"PYTHONPATH": root}
+
+
+def run_command(*command: str, folder: Path, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env={**_clean_environment(), **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def as_json(data: Any) -> bytes:
+    return json.dumps(data).encode()
