@@ -11,10 +11,11 @@ import secrets
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from html import escape
 from pathlib import Path
+from string import Template
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, select_autoescape
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -34,7 +35,7 @@ from server.settings import ServerSettings, load_settings
 from server.websocket import participant_socket
 from simulation.errors import GenerationError
 from simulation.events import SessionStarted
-from simulation.llm.registry import provider_for
+from simulation.llm.registry import Provider, provider_for
 from simulation.runtime.clock import WallClock
 
 HERE = Path(__file__).parent
@@ -43,8 +44,9 @@ TEMPLATES = HERE / "templates"
 
 
 def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
-    """Return the application; raise InvalidSettings, or what the model's provider raises."""
+    """Return the application; raise InvalidSettings if this machine or the model's provider cannot carry it."""
     prepare_log_folder(settings.log_dir)
+    provider = _provider(experiment)
     version = _content_hash(STATIC)
     page = _page(experiment, version)
 
@@ -53,7 +55,7 @@ def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
         serverlog.redact_uvicorn()
         committer = Committer()
         committer.start()
-        hub = _hub(settings, experiment, committer)
+        hub = _hub(settings, experiment, provider, committer)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(hub.run(), name="hub")
             yield {"settings": settings, "experiment": experiment, "hub": hub, "page": page}
@@ -79,15 +81,17 @@ def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
 def chosen_experiment(settings: ServerSettings) -> Experiment:
     """Return the experiment to serve, with the model that the environment names instead of its own, if any."""
     experiment = load_experiment(settings.experiment_folder)
-    chosen = experiment.with_model(settings.llm_provider, settings.llm_model)
+    return experiment.with_model(settings.llm_provider, settings.llm_model)
+
+
+def _provider(experiment: Experiment) -> Provider:
     try:
-        provider_for(chosen.parameters.language_model, chosen.folder)
+        return provider_for(experiment.parameters.language_model, experiment.folder)
     except GenerationError as error:
         raise InvalidSettings([f"language model: {error}"]) from error
-    return chosen
 
 
-def _hub(settings: ServerSettings, experiment: Experiment, committer: Committer) -> Hub:
+def _hub(settings: ServerSettings, experiment: Experiment, provider: Provider, committer: Committer) -> Hub:
     seed = experiment.random_seed if experiment.random_seed is not None else secrets.randbits(53)
 
     def first_record(session_id: str, participant_id: str) -> SessionStarted:
@@ -101,7 +105,7 @@ def _hub(settings: ServerSettings, experiment: Experiment, committer: Committer)
 
     return Hub(
         first_record=first_record,
-        provider=provider_for(experiment.parameters.language_model, experiment.folder),
+        provider=provider,
         clock=WallClock(),
         logs=LogFolder(settings.log_dir, settings.log_sync, committer),
         capacity=limits.session_capacity(),
@@ -140,9 +144,9 @@ def _content_hash(folder: Path) -> str:
 
 
 def _page(experiment: Experiment, version: str) -> str:
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape())
-    template = environment.get_template("participant.html")
-    return template.render(group_name=experiment.parameters.group_name, static=f"/static/{version}")
+    """Fill in the participant page: two names, which one engine less to import does as well."""
+    template = Template((TEMPLATES / "participant.html").read_text(encoding="utf-8"))
+    return template.substitute(group_name=escape(experiment.parameters.group_name), static=f"/static/{version}")
 
 
 def _app_from_environment() -> Starlette:

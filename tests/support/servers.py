@@ -24,8 +24,12 @@ from server.listening import listening_socket
 from server.settings import ServerSettings
 from simulation.codec import Record
 
-QUICK = {"timing": {"scale": 0}, "act_weights": {"reply": 0, "mention": 0, "reaction": 0}}
-"""Settings under which what is drawn appears at once."""
+QUICK = {
+    "messages_per_minute": 0,
+    "timing": {"scale": 0},
+    "act_weights": {"reply": 0, "mention": 0, "reaction": 0},
+}
+"""Settings under which nobody speaks unasked, and what is drawn appears at once."""
 STARTED_SECONDS = 30
 
 

@@ -1,0 +1,110 @@
+"""Servers under measurement: one process each, on a core of its own where the system allows it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+SERVER_CORE, LOAD_CORE = 0, 1
+ROOT = Path(__file__).parents[1]
+SETTINGS: dict[str, Any] = {
+    "num_agents": 5,
+    "agent_names": ["Alice", "Bob", "Charlie", "Diana", "Eve"],
+    "messages_per_minute": 0,
+    "user_response_probability": 0,
+    "context_window_size": 10,
+    "session_duration_minutes": 60,
+}
+_next_port = iter(range(18400, 19000))
+
+
+class Measured:
+    """A running server: its port, and what it has used."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+        self.port = port
+        self._process = process
+
+    def cpu_seconds(self) -> float:
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def resident_kib(self) -> float:
+        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1024
+
+
+@contextmanager
+def reference(kind: str) -> Iterator[Measured]:
+    port = next(_next_port)
+    with _running([sys.executable, "-m", "benchmarks.references", kind, str(port)], {}, port) as measured:
+        yield measured
+
+
+@contextmanager
+def ours(*, sync: str = "os", **changes: Any) -> Iterator[Measured]:
+    """Our server with quiet settings, changed as told."""
+    port = next(_next_port)
+    with tempfile.TemporaryDirectory() as folder:
+        write_settings(Path(folder), **changes)
+        command = [sys.executable, "-m", "server", "--port", str(port), "--experiment", folder]
+        environment = {"LOG_DIR": f"{folder}/logs", "LOG_SYNC": sync, "LOG_LEVEL": "ERROR"}
+        with _running(command, environment, port) as measured:
+            yield measured
+
+
+def write_settings(folder: Path, **changes: Any) -> None:
+    (folder / "simulation_settings.json").write_text(json.dumps(SETTINGS | changes))
+    (folder / "experimental_settings.json").write_text(json.dumps({"prompt_template": "Keep it short."}))
+
+
+@contextmanager
+def _running(command: list[str], environment: dict[str, str], port: int) -> Iterator[Measured]:
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**_environment(), **environment},
+        stdout=subprocess.DEVNULL,
+        preexec_fn=lambda: on_core(SERVER_CORE),
+    )
+    try:
+        wait_until_it_answers(port)
+        yield Measured(process, port)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """As a user's shell has it: compiled modules are kept."""
+    return {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+
+
+def on_core(core: int) -> None:
+    if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
+        os.sched_setaffinity(0, {core})
+
+
+def wait_until_it_answers(port: int, seconds: float = 20) -> None:
+    """Return once something answers on `port`, whatever it says."""
+    ends = time.perf_counter() + seconds
+    while time.perf_counter() < ends:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1).close()
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.005)
+        else:
+            return
+    raise TimeoutError(f"no server on port {port}")
