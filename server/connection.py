@@ -14,8 +14,9 @@ Invariants
 ==========
 
 * What is sent of the transcript is sent once, in order of position.
-* A reader that falls MAX_LAG behind, or does not take a frame within SEND_SECONDS, is cut off (4408); the session and
-  everybody else goes on. It may come back and gets what it lacks.
+* A client that does not take a frame within SEND_SECONDS, or is MAX_LAG behind while it takes none, is cut off; the
+  session and everybody else goes on. It may come back and gets what it lacks. That it is stuck is noticed when there
+  is more to send and at every heartbeat: a timer for each frame would cost more than the frame.
 * The socket is closed by the writer alone, after everything before the close has been sent.
 """
 
@@ -50,7 +51,7 @@ MAX_LAG = 256
 FRAMES_BEFORE_OTHERS = 16
 """How many frames of one client are taken in a row before others have their turn."""
 SEND_SECONDS = 10.0
-"""How long a client may take to take one frame."""
+"""How long a client may take to take one frame; noticed at the next heartbeat at the latest."""
 
 
 class Closing(NamedTuple):
@@ -73,7 +74,8 @@ class Connection:
         self._queue: deque[str] = deque()
         self._wake = asyncio.Event()
         self._last: str | None = None
-        self._is_stuck = False
+        self._sending_since: float | None = None
+        self._writer: asyncio.Task[None] | None = None
         self._closing: Closing | None = None
         self._typing: dict[str, Timer] = {}
         self._heartbeat: asyncio.TimerHandle | None = None
@@ -85,12 +87,12 @@ class Connection:
         code: int | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
-                writer = tasks.create_task(self._write(), name="writer")
+                self._writer = tasks.create_task(self._write(), name="writer")
                 reader = tasks.create_task(self._read(), name="reader")
-                await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((reader, self._writer), return_when=asyncio.FIRST_COMPLETED)
                 code = reader.result() if reader.done() else None
                 reader.cancel()
-                writer.cancel()
+                self._writer.cancel()
         finally:
             self._let_go(code)
 
@@ -102,6 +104,7 @@ class Connection:
 
     def _let_go(self, code: int | None) -> None:
         self._session.forget(self)
+        self._writer = None  # a task and its error hold this connection: let it go without the garbage collector
         for timer in self._typing.values():
             timer.cancel()
         if self._heartbeat is not None:
@@ -119,9 +122,8 @@ class Connection:
             self._end(event.reason)
         elif isinstance(event, MessagePosted):
             self._forget_typing(event.sender)
-        behind = len(self._session.transcript) - max(self._sent, self._backlog_until)
-        if self._is_stuck and behind > MAX_LAG:
-            self.close(Close.TOO_SLOW, "too slow")
+        if self._sending_since is not None:
+            self._cut_off_if_stuck(self._sending_since)
         self._wake.set()
 
     def told(self, effect: Shown) -> None:
@@ -154,6 +156,13 @@ class Connection:
             timer.cancel()
         return timer is not None
 
+    def _cut_off_if_stuck(self, since: float) -> None:
+        behind = len(self._session.transcript) - max(self._sent, self._backlog_until)
+        if behind > MAX_LAG or asyncio.get_running_loop().time() - since > SEND_SECONDS:
+            self.close(Close.TOO_SLOW, "too slow")
+            if self._writer is not None:
+                self._writer.cancel()  # it waits for a client that takes nothing
+
     def _end(self, reason: str) -> None:
         if self._closing is None and not self._is_plain:
             self._last = protocol.session_end(reason)
@@ -173,13 +182,14 @@ class Connection:
         raise AssertionError("unreachable")
 
     def _take(self, text: str | None) -> None:
-        if text is not None and len(text.encode()) > protocol.MAX_FRAME_BYTES:
+        data = None if text is None else text.encode()
+        if data is not None and len(data) > protocol.MAX_FRAME_BYTES:
             self.close(Close.TOO_BIG, "frame too big")
             return
         try:
-            if text is None:
+            if data is None:
                 raise BadFrame("bad_frame", "a text frame is needed")
-            self._post(protocol.plain_frame(text) if self._is_plain else protocol.client_frame(text))
+            self._post(protocol.plain_frame(data) if self._is_plain else protocol.client_frame(data))
         except BadFrame as bad:
             if not self._is_plain:
                 self._put(protocol.error(bad.code, bad.message, bad.client_message_id))
@@ -216,6 +226,7 @@ class Connection:
     # Writing
 
     def _greet(self) -> None:
+        self._beat_later()
         if self._is_plain:
             return
         parameters = self._session.start.parameters
@@ -228,14 +239,16 @@ class Connection:
             )
         )
         self._mark_backlog_end()
-        self._beat_later()
 
     def _beat_later(self) -> None:
         loop = asyncio.get_running_loop()
         self._heartbeat = loop.call_later(protocol.HEARTBEAT_SECONDS, self._beat)
 
     def _beat(self) -> None:
-        self._put(protocol.heartbeat(self._sent))
+        if self._sending_since is not None:
+            self._cut_off_if_stuck(self._sending_since)
+        elif not self._is_plain:
+            self._put(protocol.heartbeat(self._sent))
         self._beat_later()
 
     def _put(self, frame: str) -> None:
@@ -246,22 +259,22 @@ class Connection:
         self._wake.set()
 
     async def _write(self) -> None:
-        with contextlib.suppress(WebSocketDisconnect, TimeoutError):
+        with contextlib.suppress(WebSocketDisconnect):
             while True:
                 await self._wake.wait()
                 self._wake.clear()
                 await self._flush()
                 if self._closing is not None:
-                    async with asyncio.timeout(SEND_SECONDS):
-                        await self._websocket.close(self._closing.code, self._closing.reason)
+                    self._sending_since = asyncio.get_running_loop().time()
+                    await self._websocket.close(self._closing.code, self._closing.reason)
                     return
 
     async def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
         while (frame := self._next_frame()) is not None:
-            self._is_stuck = True  # seen by others only if this waits: for a client that takes nothing more
-            async with asyncio.timeout(SEND_SECONDS):
-                await self._websocket.send_text(frame)
-            self._is_stuck = False
+            self._sending_since = loop.time()  # others see it only if this has to wait
+            await self._websocket.send_text(frame)
+        self._sending_since = None
 
     def _next_frame(self) -> str | None:
         """Return what goes out next: what is no message first, then the transcript, then the goodbye."""

@@ -109,18 +109,18 @@ class PlainUserMessage(BaseModel):
 _PLAIN_FRAME = TypeAdapter(PlainUserMessage)
 
 
-def client_frame(text: str) -> ClientFrame:
-    """Return the `chatroom.v1` frame in `text`; raise BadFrame."""
-    value = _parsed(text)
+def client_frame(data: bytes) -> ClientFrame:
+    """Return the `chatroom.v1` frame in `data`; raise BadFrame."""
+    value = _parsed(data)
     try:
         return _checked(_CLIENT_FRAME.validate_python(value))
     except ValidationError as error:
         raise _bad_frame(value, error) from None
 
 
-def plain_frame(text: str) -> UserMessage:
+def plain_frame(data: bytes) -> UserMessage:
     """Return the message in a plain frame; raise BadFrame for anything else."""
-    value = _parsed(text)
+    value = _parsed(data)
     try:
         frame = _PLAIN_FRAME.validate_python(value)
     except ValidationError as error:
@@ -128,9 +128,9 @@ def plain_frame(text: str) -> UserMessage:
     return _checked(UserMessage(type="user_message", content=frame.content))
 
 
-def _parsed(text: str) -> Any:
+def _parsed(data: bytes) -> Any:
     try:
-        return parse(text.encode())
+        return parse(data)
     except InvalidJson as error:
         raise BadFrame("bad_frame", str(error)) from None
 

@@ -57,9 +57,9 @@ async def _hello(websocket: WebSocket) -> int:
     try:
         async with asyncio.timeout(protocol.HELLO_SECONDS):
             while True:
-                text = await _text(websocket)
+                data = await _data(websocket)
                 try:
-                    frame = protocol.client_frame(text)
+                    frame = protocol.client_frame(data)
                 except BadFrame as bad:
                     await websocket.send_text(protocol.error(bad.code, bad.message, bad.client_message_id))
                     continue
@@ -70,16 +70,16 @@ async def _hello(websocket: WebSocket) -> int:
         raise SocketRefused(Close.NOT_ALLOWED, "no hello") from None
 
 
-async def _text(websocket: WebSocket) -> str:
+async def _data(websocket: WebSocket) -> bytes:
     message = await websocket.receive()
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", 1005))
-    text = message.get("text")
-    if text is None:
+    if message.get("text") is None:
         raise SocketRefused(Close.NOT_ALLOWED, "no hello")
-    if len(text.encode()) > protocol.MAX_FRAME_BYTES:
+    data: bytes = message["text"].encode()
+    if len(data) > protocol.MAX_FRAME_BYTES:
         raise SocketRefused(Close.TOO_BIG, "frame too big")
-    return str(text)
+    return data
 
 
 async def _close(websocket: WebSocket, code: int, reason: str) -> None:

@@ -146,11 +146,11 @@ def called(state: SessionState, member: str) -> str:
 def mentions_in(content: str, state: SessionState) -> tuple[str, ...]:
     """Return the members named in `content`, in order: `@name` in any case, or the bare name as it is written."""
     parameters = state.parameters
+    if "@" not in content and not any(name in content for name in parameters.called_names):
+        return ()
     names, pattern = _name_pattern(parameters.called_names)
     # Two groups a name (with and without @), so which group matched says who was named, whatever the spelling.
     found = [names[(match.lastindex or 1) % len(names)] for match in pattern.finditer(content)]
-    if not found:
-        return ()
     return tuple(dict.fromkeys(PARTICIPANT if name == parameters.participant_name else name for name in found))
 
 

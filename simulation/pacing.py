@@ -43,35 +43,38 @@ def next_post_at(parameters: SimulationParameters, seed: int, number: int, last:
     if rate <= 0:
         return inf
     ticks_per_second = ceil(rate)
-    gap = _ticks_until_success(rate / ticks_per_second, _post_draw(seed, number))
+    gap = _ticks_until_success(rate / ticks_per_second, uniform(seed, "post", number))
     return round((round(last * ticks_per_second) + gap) / ticks_per_second, 3)
 
 
-def _ticks_until_success(probability: float, uniform: float) -> int:
-    """Geometric on 1, 2, ... by inversion of `uniform` in [0, 1)."""
+def _ticks_until_success(probability: float, drawn: float) -> int:
+    """Geometric on 1, 2, ... by inversion of a draw from [0, 1)."""
     if probability >= 1:
         return 1
-    return 1 + int(log(1 - uniform) / log1p(-probability))
+    return 1 + int(log(1 - drawn) / log1p(-probability))
 
 
-POST_DRAWS_PER_SEEDING = 16
+UNIFORMS_PER_SEEDING = 16
 
 
-def _post_draw(seed: int, number: int) -> float:
-    block, index = divmod(number, POST_DRAWS_PER_SEEDING)
-    return _post_draws(seed, block)[index]
+def uniform(seed: int, stream: str, number: int) -> float:
+    """Return the `number`-th of a stream of draws from [0, 1).
+
+    Seeding a generator costs a hundred times what a number from it does: so one serves sixteen.
+    """
+    block, index = divmod(number, UNIFORMS_PER_SEEDING)
+    return _uniforms(seed, stream, block)[index]
 
 
 @lru_cache(maxsize=4096)
-def _post_draws(seed: int, block: int) -> tuple[float, ...]:
-    """Seeding a generator costs a hundred times what a number from it does: so one serves sixteen posts."""
-    random = draws(seed, "post", block)
-    return tuple(random.random() for _ in range(POST_DRAWS_PER_SEEDING))
+def _uniforms(seed: int, stream: str, block: int) -> tuple[float, ...]:
+    random = draws(seed, stream, block)
+    return tuple(random.random() for _ in range(UNIFORMS_PER_SEEDING))
 
 
 def reaction_is_drawn(parameters: SimulationParameters, seed: int, number: int) -> bool:
     """Whether the participant's message `number` (from 0) gets a reaction."""
-    return draws(seed, "reaction", number).random() < parameters.user_response_probability
+    return uniform(seed, "reaction", number) < parameters.user_response_probability
 
 
 def draw_pace(timing: Timing, random: Random) -> float:

@@ -460,8 +460,9 @@ class Room:
 
 
 def message_id(session_id: str, position: int) -> str:
-    """Return the UUIDv5 (RFC 9562 §5.5) of a position in a session, its namespace the session's own name."""
-    digest = hashlib.sha1(f"chatroom:{session_id}:{position}".encode(), usedforsecurity=False).hexdigest()
+    """Return the UUIDv5 (RFC 9562 §5.5) of a position, with the session's id as its namespace."""
+    namespace = bytes.fromhex(session_id.replace("-", ""))
+    digest = hashlib.sha1(namespace + str(position).encode(), usedforsecurity=False).hexdigest()
     variant = "89ab"[int(digest[16], 16) & 3]
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 

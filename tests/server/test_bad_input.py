@@ -162,7 +162,7 @@ async def _floods(participant, frames: int) -> None:
 def test_any_text_is_a_frame_or_a_bad_frame(text):
     for read in (protocol.client_frame, protocol.plain_frame):
         with suppress(BadFrame):
-            assert read(text).type in ("hello", "user_message", "reaction", "typing", "leave")
+            assert read(text.encode()).type in ("hello", "user_message", "reaction", "typing", "leave")
 
 
 BAD_BODIES = {

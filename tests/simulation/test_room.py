@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from itertools import pairwise
 
 import pytest
-from chatrooms import FIVE_AGENTS, Chat, answered, arrival, failed
+from chatrooms import FIVE_AGENTS, SESSION_ID, Chat, answered, arrival, failed
 
 from simulation.effects import Acknowledge, End, Generate, HideTyping, Refuse, ShowTyping
 from simulation.events import (
@@ -70,6 +71,11 @@ class TestParticipant:
         chat = Chat()
         chat.takes(ParticipantLeft())
         assert chat.end_reasons == ["withdrawn"]
+
+
+def test_message_ids_are_what_any_library_makes_of_session_and_position():
+    for position in (1, 2, 99, 10_000):
+        assert message_id(SESSION_ID, position) == str(uuid.uuid5(uuid.UUID(SESSION_ID), str(position)))
 
 
 class TestReaction:
