@@ -245,7 +245,7 @@ class Room:
 
     def _draw_turn(
         self,
-        cause: Cause,
+        cause: str,
         drawn_at: float,
         now: float,
         *,
@@ -253,53 +253,46 @@ class Room:
         wanted: str | None = None,
         replaces: str | None = None,
     ) -> None:
-        turn_id = f"turn-{self.state.turn_count + 1}"
-        free = casting.free_agents(self.state)
-        if wanted in free or (wanted is None and free):
-            self._plan(turn_id, cause, drawn_at, now, free, target=target, wanted=wanted, replaces=replaces)
-            return
-        self._emit(
-            TurnDeferred(
-                elapsed=now,
-                turn_id=turn_id,
-                agent_name=wanted,
-                cause=cause,
-                target=target,
-                drawn_at=drawn_at,
-                replaces=replaces,
-            )
+        """Give a turn to `wanted`, or to whoever is drawn; if that must wait, it waits."""
+        turn = TurnDeferred(
+            elapsed=now,
+            turn_id=f"turn-{self.state.turn_count + 1}",
+            agent_name=wanted,
+            cause=cause,
+            target=target,
+            drawn_at=drawn_at,
+            replaces=replaces,
         )
+        if not self._could_plan(turn, now):
+            self._emit(turn)
 
-    def _plan(
-        self,
-        turn_id: str,
-        cause: str,
-        drawn_at: float,
-        now: float,
-        free: list[str],
-        *,
-        target: str | None,
-        wanted: str | None,
-        replaces: str | None,
-    ) -> None:
+    def _could_plan(self, turn: TurnDeferred, now: float) -> bool:
+        """Plan the turn if whoever may take it is free; return whether."""
+        free = casting.free_agents(self.state)
+        can_be_had = bool(free) if turn.agent_name is None else turn.agent_name in free
+        if can_be_had:
+            self._plan(turn, free, now)
+        return can_be_had
+
+    def _plan(self, turn: TurnDeferred, free: list[str], now: float) -> None:
         state = self.state
         timing = state.parameters.timing
-        random = pacing.draws(state.start.seed, "turn", int(turn_id.removeprefix("turn-")))
-        agent_name = wanted or casting.draw_agent(state, free, random)
-        cast = casting.cast(state, agent_name, cause, target, random)
+        random = pacing.draws(state.start.seed, "turn", int(turn.turn_id.removeprefix("turn-")))
+        agent_name = turn.agent_name or casting.draw_agent(state, free, random)
+        cast = casting.cast(state, agent_name, turn.cause, turn.target, random)
         pace = pacing.draw_pace(timing, random)
         planned = TurnPlanned(
             elapsed=now,
-            turn_id=turn_id,
+            turn_id=turn.turn_id,
             agent_name=agent_name,
-            cause=cause,
+            cause=turn.cause,
             act=cast.act,
             target=cast.target,
-            drawn_at=drawn_at,
+            drawn_at=turn.drawn_at,
             pace=pace,
             reading_seconds=pacing.reading_seconds(timing, pace, self._characters_to_read(cast.target)),
             emoji=cast.emoji,
-            replaces=replaces,
+            replaces=turn.replaces,
         )
         self._emit(planned)
         if cast.act != Act.REACTION:
@@ -381,7 +374,7 @@ class Room:
         """Ask again, once, with the room as it is now; an answer to the participant stays with its agent."""
         answers = planned.cause == Cause.REACTION
         self._draw_turn(
-            Cause(planned.cause),
+            planned.cause,
             planned.drawn_at,
             now,
             target=planned.target if answers else None,
@@ -430,18 +423,7 @@ class Room:
         if not self.state.waiting:
             return
         for turn in sorted(self.state.waiting.values(), key=lambda each: each.agent_name is None):
-            free = casting.free_agents(self.state)
-            if turn.agent_name in free or (turn.agent_name is None and free):
-                self._plan(
-                    turn.turn_id,
-                    turn.cause,
-                    turn.drawn_at,
-                    now,
-                    free,
-                    target=turn.target,
-                    wanted=turn.agent_name,
-                    replaces=turn.replaces,
-                )
+            self._could_plan(turn, now)
 
     # The rest
 
