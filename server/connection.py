@@ -82,10 +82,10 @@ class Connection:
 
     async def run(self) -> None:
         """Serve the socket until either side closes it."""
-        self._session.observe(self)
-        self._greet()
         code: int | None = None
         try:
+            self._session.observe(self)
+            self._greet()
             async with asyncio.TaskGroup() as tasks:
                 self._writer = tasks.create_task(self._write(), name="writer")
                 reader = tasks.create_task(self._read(), name="reader")
@@ -176,19 +176,16 @@ class Connection:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
                 return message.get("code")
-            self._take(message.get("text"))
+            self._take(protocol.data_of(message))
             if number % FRAMES_BEFORE_OTHERS == 0:
                 await asyncio.sleep(0)  # receive() does not give way while frames are waiting
         raise AssertionError("unreachable")
 
-    def _take(self, text: str | None) -> None:
-        data = None if text is None else text.encode()
+    def _take(self, data: bytes | None) -> None:
         if data is not None and len(data) > protocol.MAX_FRAME_BYTES:
             self.close(Close.TOO_BIG, "frame too big")
             return
         try:
-            if data is None:
-                raise BadFrame("bad_frame", "a text frame is needed")
             self._post(protocol.plain_frame(data) if self._is_plain else protocol.client_frame(data))
         except BadFrame as bad:
             if not self._is_plain:

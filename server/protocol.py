@@ -9,6 +9,7 @@ Nothing in a frame tells an agent from a person, or where a message came from.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
@@ -109,7 +110,13 @@ class PlainUserMessage(BaseModel):
 _PLAIN_FRAME = TypeAdapter(PlainUserMessage)
 
 
-def client_frame(data: bytes) -> ClientFrame:
+def data_of(message: Mapping[str, Any]) -> bytes | None:
+    """Return the bytes of a received text frame; None for a binary one."""
+    text = message.get("text")
+    return None if text is None else text.encode()
+
+
+def client_frame(data: bytes | None) -> ClientFrame:
     """Return the `chatroom.v1` frame in `data`; raise BadFrame."""
     value = _parsed(data)
     try:
@@ -118,7 +125,7 @@ def client_frame(data: bytes) -> ClientFrame:
         raise _bad_frame(value, error) from None
 
 
-def plain_frame(data: bytes) -> UserMessage:
+def plain_frame(data: bytes | None) -> UserMessage:
     """Return the message in a plain frame; raise BadFrame for anything else."""
     value = _parsed(data)
     try:
@@ -128,7 +135,9 @@ def plain_frame(data: bytes) -> UserMessage:
     return _checked(UserMessage(type="user_message", content=frame.content))
 
 
-def _parsed(data: bytes) -> Any:
+def _parsed(data: bytes | None) -> Any:
+    if data is None:
+        raise BadFrame("bad_frame", "a text frame is needed")
     try:
         return parse(data)
     except InvalidJson as error:

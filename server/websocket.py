@@ -53,31 +53,27 @@ async def _serve(websocket: WebSocket, is_plain: bool) -> None:
 
 
 async def _hello(websocket: WebSocket) -> int:
-    """Wait for the first frame of `chatroom.v1` and return its `after`; a frame before it is answered `hello_first`."""
+    """Wait for the first frame of `chatroom.v1` and return its `after`; whatever comes before it gets its error."""
     try:
         async with asyncio.timeout(protocol.HELLO_SECONDS):
             while True:
-                data = await _data(websocket)
                 try:
-                    frame = protocol.client_frame(data)
+                    frame = protocol.client_frame(await _data(websocket))
+                    if isinstance(frame, protocol.Hello):
+                        return frame.after
+                    raise BadFrame("hello_first", "the first frame must be hello")
                 except BadFrame as bad:
                     await websocket.send_text(protocol.error(bad.code, bad.message, bad.client_message_id))
-                    continue
-                if isinstance(frame, protocol.Hello):
-                    return frame.after
-                await websocket.send_text(protocol.error("hello_first", "the first frame must be hello"))
     except TimeoutError:
         raise SocketRefused(Close.NOT_ALLOWED, "no hello") from None
 
 
-async def _data(websocket: WebSocket) -> bytes:
+async def _data(websocket: WebSocket) -> bytes | None:
     message = await websocket.receive()
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", 1005))
-    if message.get("text") is None:
-        raise SocketRefused(Close.NOT_ALLOWED, "no hello")
-    data: bytes = message["text"].encode()
-    if len(data) > protocol.MAX_FRAME_BYTES:
+    data = protocol.data_of(message)
+    if data is not None and len(data) > protocol.MAX_FRAME_BYTES:
         raise SocketRefused(Close.TOO_BIG, "frame too big")
     return data
 

@@ -114,6 +114,10 @@ async def test_nothing_begins_before_hello(tmp_path: Path, monkeypatch):
         async with ours(server, session_id, hello=False) as participant:
             await participant.posts("too early")
             await participant.expects_error("hello_first")
+            await participant.sends("nonsense")
+            await participant.expects_error("bad_frame")
+            await participant.sends(b"binary")
+            await participant.expects_error("bad_frame")
             assert not list(server.log_dir.glob("*.json"))
             assert await participant.reads_until_closed() == 4401
         async with ours(server, session_id) as participant:
@@ -232,6 +236,61 @@ async def _floods(participant) -> None:
     with suppress(ConnectionClosed):
         while True:
             await participant.posts("x" * 3900)
+
+
+async def test_typing_that_comes_to_nothing_is_taken_back(tmp_path: Path):
+    timing = {"scale": 0.05, "spread": 0, "stale_after_messages": 1, "stale_answers": "drop"}
+    async with serving(tmp_path, user_response_probability=1, timing=timing) as server, ours(server) as participant:
+        await participant.posts("@Bob hello")
+        await participant.expects("typing", sender="Bob", typing=True)
+        await participant.posts("@Alice the talk moves on")
+        await participant.expects("typing", sender="Bob", typing=False)
+
+
+async def test_participants_typing_is_taken_and_nobodys_business(tmp_path: Path):
+    async with serving(tmp_path) as server, ours(server) as participant:
+        await participant.sends({"type": "typing"})
+        await participant.sends({"type": "typing", "typing": False})
+        await participant.posts("hi")
+        assert (await participant.expects_echo("hi"))["position"] == 1
+        assert not [frame for frame in participant.frames if frame["type"] == "error"]
+
+
+async def test_a_socket_that_never_says_anything_is_closed_and_one_that_leaves_early_is_nobodys_loss(
+    tmp_path: Path, monkeypatch
+):
+    monkeypatch.setattr(protocol, "HELLO_SECONDS", 0.2)
+    async with serving(tmp_path) as server:
+        async with ours(server, hello=False) as silent:
+            assert await silent.reads_until_closed() == 4401
+        async with ours(server, hello=False):
+            pass
+        async with ours(server, hello=False) as big:
+            await big.sends("x" * 65 * 1024)
+            assert await big.reads_until_closed() == 1009
+
+
+async def test_no_log_no_session(tmp_path: Path):
+    async with serving(tmp_path) as server:
+        session_id = await start(server)
+        (server.log_dir / f"{session_id}.json").write_text("somebody else's")
+        async with ours(server, session_id, hello=False) as participant:
+            await participant.sends({"type": "hello"})
+            assert await participant.reads_until_closed() == 1013
+        assert (server.log_dir / f"{session_id}.json").read_text() == "somebody else's"
+
+
+async def test_an_error_in_a_socket_costs_that_socket_and_no_other(tmp_path: Path, monkeypatch):
+    def breaks(self):
+        raise ZeroDivisionError("as arranged")
+
+    async with serving(tmp_path) as server, ours(server) as healthy:
+        monkeypatch.setattr(connection.Connection, "_greet", breaks)
+        async with ours(server, hello=False) as broken:
+            await broken.sends({"type": "hello"})
+            assert await broken.reads_until_closed() == 1011
+        await healthy.posts("hi")
+        await healthy.expects_echo("hi")
 
 
 async def test_no_model_is_asked_after_the_session_is_over(tmp_path: Path):

@@ -61,6 +61,11 @@ def test_the_act_is_asked_for():
     assert "It answers what Guest wrote: where is everybody?" in reply.prompt
 
 
+def test_a_long_message_is_quoted_in_part():
+    prompt = asked(Chat(user_response_probability=1), "w" * 200 + " the end").prompt
+    assert f"It answers what Guest wrote: {'w' * 120}…" in prompt
+
+
 def test_template_variables_are_filled_in():
     template = "{agent_name} in {group_name} with {participant_name}: {persona} {{so}}"
     agents = [Persona(name="Alice", description="A baker.")]

@@ -198,6 +198,15 @@ class TestTurn:
             assert message.content == f"@{plan.target} how are you?"
             assert plan.target != plan.agent_name
 
+    def test_to_mention_may_mean_the_participant_if_they_have_a_name(self):
+        weights = ActWeights(message=0, reply=0, mention=1, reaction=0)
+        chat = Chat(messages_per_minute=60, act_weights=weights, participant_name="Sam", model=lambda _: "well, @sam?")
+        chat.participant_posts("hello")
+        chat.runs_until(30)
+        spoken_to = [message for message in chat.messages if "user" in message.mentions]
+        assert spoken_to
+        assert all("sam" in message.content.lower() for message in spoken_to)
+
     def test_to_reply_quotes_another_members_message(self):
         weights = ActWeights(message=0.001, reply=1, mention=0, reaction=0)
         chat = Chat(messages_per_minute=60, act_weights=weights)
