@@ -47,17 +47,19 @@ class _Pending:
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self.kept: list[Kept] = []
-        self._unwritten = b""
+        self._unwritten: list[bytes] = []
 
     def add(self, lines: bytes, kept: Kept) -> None:
-        self._unwritten += lines
+        self._unwritten.append(lines)
         self.kept.append(kept)
 
     def write(self) -> None:
         """Hand everything to the operating system; OSError leaves what it did not take."""
         while self._unwritten:
-            written = os.write(self.descriptor, self._unwritten)
-            self._unwritten = self._unwritten[written:]
+            lines = b"".join(self._unwritten)
+            self._unwritten = [lines]
+            written = os.write(self.descriptor, lines)
+            self._unwritten = [lines[written:]] if written < len(lines) else []
 
     def take_kept(self) -> list[Kept]:
         kept, self.kept = self.kept, []
@@ -153,7 +155,7 @@ class Committer:
         while not (self._stopping and not self._jobs):
             self._wake.wait(RETRY_SECONDS if self._dirty else None)
             self._wake.clear()
-            while self._jobs:
+            for _ in range(len(self._jobs)):  # what comes in meanwhile is for the next commit
                 self._jobs.popleft()()
             self._commit()
 

@@ -58,10 +58,11 @@ async def test_a_disconnect_ends_the_session(tmp_path: Path):
     async with serving(tmp_path) as server:
         async with plain(server) as participant:
             await participant.posts("Hello")
-        end = await _end_of(server, participant.session_id)
+        end = await server.end_of(participant.session_id)
         assert end.reason == "websocket_disconnect"
         async with plain(server, participant.session_id) as late:
-            assert await late.reads_until_closed() == 4410
+            # told of the end while it is being kept, turned away after
+            assert await late.reads_until_closed() in (1000, 4410)
 
 
 async def test_the_demo_token_starts_a_new_session_each_time(tmp_path: Path):
@@ -97,12 +98,3 @@ async def test_a_second_socket_takes_over_and_the_first_is_told(tmp_path: Path):
             frame = await second.next_frame()
             assert frame["sender"] != "user"
             assert not any(isinstance(r.event, SessionEnded) for r in server.log_of(first.session_id))
-
-
-async def _end_of(server, session_id: str) -> SessionEnded:
-    async with asyncio.timeout(10):
-        while True:
-            last = server.log_of(session_id)[-1].event
-            if isinstance(last, SessionEnded):
-                return last
-            await asyncio.sleep(0.01)

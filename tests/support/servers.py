@@ -23,6 +23,7 @@ from server.app import create_app
 from server.listening import listening_socket
 from server.settings import ServerSettings
 from simulation.codec import Record
+from simulation.events import SessionEnded
 
 QUICK = {
     "messages_per_minute": 0,
@@ -48,6 +49,15 @@ class Server:
 
     def log_of(self, session_id: str) -> list[Record]:
         return list(read_records(self.log_dir / f"{session_id}.json"))
+
+    async def end_of(self, session_id: str) -> SessionEnded:
+        """Wait until a session's log has its end; it is empty at first, until its first record is on disk."""
+        async with asyncio.timeout(10):
+            while True:
+                for record in self.log_of(session_id):
+                    if isinstance(record.event, SessionEnded):
+                        return record.event
+                await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
