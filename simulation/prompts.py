@@ -26,11 +26,14 @@ def template_problems(template: str) -> Iterator[str]:
     known = ", ".join(f"{{{name}}}" for name in TEMPLATE_VARIABLES)
     advice = f"known are {known}; write {{{{ and }}}} for braces"
     try:
-        fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]
+        parts = list(Formatter().parse(template))
     except ValueError as error:
         yield f"a brace that belongs to nothing ({error}); {advice}"
         return
-    yield from (f"{{{name}}} is no placeholder; {advice}" for name in fields if name not in TEMPLATE_VARIABLES)
+    for _, name, layout, conversion in parts:
+        if name is not None and (name not in TEMPLATE_VARIABLES or layout or conversion):
+            written = name + (f"!{conversion}" if conversion else "") + (f":{layout}" if layout else "")
+            yield f"{{{written}}} is no placeholder; {advice}"
 
 
 def system_prompts(parameters: SimulationParameters) -> dict[str, str]:

@@ -73,7 +73,10 @@ def test_template_variables_are_filled_in():
     assert "Alice in Us with Guest: A baker. {so}" in asked(chat).prompt
 
 
-@pytest.mark.parametrize("template", ["{condition}", "{", "{agent_name", "{0}", "{}", "{agent_name.__class__}"])
+NOT_FILLED_IN = ["{condition}", "{", "{agent_name", "{0}", "{}", "{agent_name.__class__}", "{persona!r}", "{persona:9}"]
+
+
+@pytest.mark.parametrize("template", NOT_FILLED_IN)
 def test_an_unknown_placeholder_is_a_problem(template):
     assert list(template_problems(template))
 
