@@ -72,7 +72,7 @@ async def visiting(browser: Browser, folder: Path, device: dict = PHONE, **chang
 @pytest.mark.parametrize("device", [PHONE, LAPTOP], ids=["phone", "laptop"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 async def test_joins_chats_sees_typing_and_a_reply_and_is_told_the_end(browser, tmp_path, device, theme):
-    changes = {"session_duration_minutes": 0.12, "timing": {"scale": 0.2}, "group_name": "Mill Lane"}
+    changes = {"session_duration_minutes": 0.2, "timing": {"scale": 0.3}, "group_name": "Mill Lane"}
     async with visiting(browser, tmp_path, device | {"color_scheme": theme}, **changes) as chat:
         page = chat.page
         await chat.enters()
