@@ -227,6 +227,92 @@ async def test_a_lost_connection_comes_back_by_itself_and_sends_what_was_written
         assert posted == ["one", "two"]
 
 
+async def test_what_waits_for_its_echo_stands_last_and_then_where_the_log_has_it(browser, tmp_path):
+    held: list[str | bytes] = []
+    async with visiting(browser, tmp_path, messages_per_minute=200, user_response_probability=0) as chat:
+        await chat.page.route_web_socket(re.compile("/ws/"), lambda ws: _hold_messages(ws, held))
+        await chat.enters()
+        await chat.writes("sent in a tunnel")
+        messages = chat.page.locator(".message:not(.typing)")
+        await expect(messages.nth(3)).to_be_visible()
+        await expect(messages.last).to_have_class(re.compile("pending"))
+        ws, *frames = held
+        for frame in frames:
+            ws.send(frame)
+        await expect(chat.page.get_by_role("img", name="Sent")).to_have_count(1)
+        before = await chat.page.locator(".message:not(.typing)").evaluate_all("all => all.map(each => each.dataset.id)")
+        (session,) = chat.server.log_dir.glob("*.json")
+        posted = [r.event for r in chat.server.log_of(session.stem) if isinstance(r.event, MessagePosted)]
+        assert before == [each.message_id for each in posted][: len(before)]
+
+
+def _hold_messages(ws: WebSocketRoute, held: list) -> None:
+    """Let everything through but what the participant writes; that goes into `held`, after its way to the server."""
+    server = ws.connect_to_server()
+    held.append(server)
+    ws.on_message(lambda data: held.append(data) if "user_message" in data else server.send(data))
+
+
+async def test_the_end_stays_the_end_until_the_link_is_opened_again(browser, tmp_path):
+    async with visiting(browser, tmp_path, session_duration_minutes=0.05) as chat:
+        await chat.enters()
+        the_end = chat.page.get_by_role("heading", name="The time is up")
+        await expect(the_end).to_be_visible(timeout=15_000)
+        await chat.page.reload()
+        await expect(the_end).to_be_visible()
+        await chat.opens("?token=1234")
+        await chat.page.get_by_role("button", name="Join the chat").click()
+        await expect(chat.page.locator("#room")).to_be_visible()
+
+
+async def test_a_chat_that_is_no_longer_there_is_told_as_such(browser, tmp_path):
+    async with visiting(browser, tmp_path) as chat:
+        await chat.opens()
+        await chat.page.evaluate("sessionStorage.setItem('chatroom-session', crypto.randomUUID())")
+        await chat.page.reload()
+        await expect(chat.page.get_by_role("heading", name="The chat was interrupted")).to_be_visible()
+        await chat.page.reload()
+        await expect(chat.page.get_by_label("Access code")).to_be_visible()
+
+
+async def test_a_lost_server_is_noticed_and_nobody_goes_on_typing(browser, tmp_path):
+    timing = {"scale": 1, "typing_characters_per_second": 1}
+    async with visiting(browser, tmp_path, timing=timing, user_response_probability=1) as chat:
+        routes: list[WebSocketRoute] = []
+        await chat.page.route_web_socket(re.compile("/ws/"), lambda ws: _lets_in_once(ws, routes))
+        await chat.enters()
+        await chat.writes("hi")
+        await expect(chat.page.locator(".typing")).to_be_visible(timeout=15_000)
+        await routes[0].close(code=1012)
+        await expect(chat.page.locator(".typing")).to_have_count(0)
+        await expect(chat.page.locator("#connection-notice")).to_be_visible(timeout=4_000)
+
+
+def _lets_in_once(ws: WebSocketRoute, routes: list[WebSocketRoute]) -> None:
+    routes.append(ws)
+    if len(routes) == 1:
+        ws.connect_to_server()
+
+
+async def test_members_may_be_called_what_they_like(browser, tmp_path):
+    names = ["Anne-Marie", "Bob (dad)", "O'Neil", "D.J. [1]", "a|b$^"]
+    async with visiting(browser, tmp_path, agent_names=names, user_response_probability=0) as chat:
+        await chat.enters()
+        for number, name in enumerate(names):
+            await chat.writes(f"@{name} are you there?")
+            await expect(chat.page.locator(".message.own .mention").nth(number)).to_have_text(f"@{name}")
+
+
+async def test_what_is_too_long_is_said_and_kept(browser, tmp_path):
+    async with visiting(browser, tmp_path, user_response_probability=0) as chat:
+        await chat.enters()
+        await chat.writes("x" * 4_002)
+        await expect(chat.page.get_by_role("status").filter(has_text="2 characters too long")).to_be_visible()
+        await expect(chat.page.locator(".message.own")).to_have_count(0)
+        await chat.writes("x" * 4_000)
+        await expect(chat.page.get_by_role("img", name="Sent")).to_have_count(1)
+
+
 async def test_nothing_sticks_out_on_a_small_phone(browser, tmp_path):
     small = PHONE | {"viewport": {"width": 320, "height": 568}}
     async with visiting(

@@ -5,6 +5,7 @@ import { writeQuote } from "./message.js";
 
 /** @typedef {import("./message.js").Message} Message */
 
+const MAX_CHARACTERS = 4_000; // the server takes no more
 const PHONE = matchMedia("(pointer: coarse) and (hover: none)");
 
 export class Composer {
@@ -14,6 +15,7 @@ export class Composer {
   #text;
   #send;
   #quoteBox;
+  #problem;
   #onSend;
 
   /** @param {{form: HTMLFormElement, onSend: (content: string, replyTo: string | null) => void}} parts */
@@ -23,6 +25,7 @@ export class Composer {
     this.#text = /** @type {HTMLTextAreaElement} */ (form.querySelector("textarea"));
     this.#send = /** @type {HTMLButtonElement} */ (form.querySelector(".send"));
     this.#quoteBox = /** @type {HTMLElement} */ (form.querySelector(".composer-quote"));
+    this.#problem = /** @type {HTMLElement} */ (form.querySelector(".composer-problem"));
     form.addEventListener("submit", (event) => this.#submitted(event));
     this.#text.addEventListener("input", () => this.#changed());
     this.#text.addEventListener("keydown", (event) => this.#keyed(event));
@@ -59,7 +62,10 @@ export class Composer {
   }
 
   #changed() {
-    this.#send.disabled = this.#text.value.trim() === "";
+    const excess = Array.from(this.#text.value.trim()).length - MAX_CHARACTERS;
+    this.#problem.hidden = excess <= 0;
+    this.#problem.textContent = excess > 0 ? `This message is ${excess.toLocaleString()} characters too long.` : "";
+    this.#send.disabled = excess > 0 || this.#text.value.trim() === "";
     this.#text.style.height = "auto";
     this.#text.style.height = `${this.#text.scrollHeight}px`;
   }
@@ -68,7 +74,7 @@ export class Composer {
   #submitted(event) {
     event.preventDefault();
     const content = this.#text.value.trim();
-    if (content === "") return;
+    if (this.#send.disabled) return;
     this.#text.value = "";
     this.#changed();
     const replyTo = this.#quoted?.id ?? null;

@@ -5,6 +5,7 @@ const SUBPROTOCOL = "chatroom.v1";
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 15_000;
 const SILENCE_MS = 40_000; // the server speaks at least every 15 s
+const ECHO_MS = 10_000; // and answers what is sent to it at once
 const FINAL_CODES = new Map([
   [1000, "over"],
   [4401, "refused"],
@@ -30,6 +31,7 @@ export class Connection {
   #isOver = false;
   /** @type {number | undefined} */ #retryTimer;
   /** @type {number | undefined} */ #silenceTimer;
+  #isAwaited = false; // something was sent, and nothing has come since
 
   /** @param {string} sessionId @param {Listener} listener */
   constructor(sessionId, listener) {
@@ -49,11 +51,12 @@ export class Connection {
     this.#expectSound();
   }
 
-  /** Send a frame if there is a connection; returns whether there is. @param {Frame} frame */
+  /** Send a frame that is answered; without a connection, nothing happens. @param {Frame} frame */
   send(frame) {
-    if (this.#socket?.readyState !== WebSocket.OPEN) return false;
+    if (this.#socket?.readyState !== WebSocket.OPEN) return;
     this.#socket.send(JSON.stringify(frame));
-    return true;
+    if (!this.#isAwaited) this.#expectSound(ECHO_MS);
+    this.#isAwaited = true;
   }
 
   /** @param {Frame} frame */
@@ -93,7 +96,8 @@ export class Connection {
   }
 
   // A phone that changed network keeps a socket that is dead and does not know it.
-  #expectSound() {
+  #expectSound(within = SILENCE_MS) {
+    this.#isAwaited = false;
     clearTimeout(this.#silenceTimer);
     this.#silenceTimer = setTimeout(() => {
       const socket = this.#socket;
@@ -101,6 +105,6 @@ export class Connection {
       socket.onclose = null;
       socket.close();
       this.#closed(1006);
-    }, SILENCE_MS);
+    }, within);
   }
 }

@@ -5,7 +5,7 @@ const SENDER_COLORS = 10;
 
 /** @param {Date} date */
 export function timeText(date) {
-  return new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" }).format(date);
+  return new Intl.DateTimeFormat(undefined, { timeStyle: "short" }).format(date);
 }
 
 /** @param {Date} date */
@@ -71,9 +71,9 @@ export function mentionPieces(content, members) {
     .filter((piece) => piece.text !== "");
 }
 
-/** @param {string} text */
+/** With the flag `u`, escaping more than these is a syntax error. @param {string} text */
 function escaped(text) {
-  return text.replace(/[.*+?^${}()|[\]\\/-]/g, "\\$&");
+  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }
 
 /** A text of nothing but one to three emoji is drawn large. @param {string} content */

@@ -9,12 +9,16 @@ import { Transcript } from "./transcript.js";
 
 const NOTICE_AFTER_MS = 2_500; // a short interruption is nobody's business
 const TYPING_EXPIRES_MS = 30_000;
-const SESSION_KEY = "chatroom-session"; // so that a reload finds its way back; this tab only
+// So that a reload finds its way back, to the chat or to its end; this tab only.
+const SESSION_KEY = "chatroom-session";
+const END_KEY = "chatroom-end";
 const OVER = {
   over: ["The time is up", "Thank you for taking part. You can close this page now."],
   withdrawn: ["You have left the chat", "Thank you. You can close this page now."],
   elsewhere: ["The chat is open somewhere else", "It goes on in the window that you opened last. You can close this one."],
   ended: ["The chat has ended", "Thank you for taking part. You can close this page now."],
+  refused: ["The chat could not be opened", "Load this page again to try once more."],
+  unknown: ["The chat was interrupted", "It cannot be continued. Load this page again to join a new one."],
 };
 
 /** @template {HTMLElement} T @param {string} id @returns {T} */
@@ -96,12 +100,10 @@ class Room {
     element("group-name").textContent = frame.group_name;
     this.#transcript.setMembers(frame.members);
     this.#composer.setMembers(frame.members);
-    this.#typing.clear();
-    this.#showSubtitle();
-    if (document.body.dataset.screen !== "room") {
-      show("room");
-      this.#composer.focus();
-    }
+    this.#forgetTyping();
+    if (document.body.dataset.screen === "room") return;
+    show("room");
+    this.#composer.focus();
   }
 
   /** @param {import("./connection.js").Frame} frame */
@@ -128,6 +130,12 @@ class Room {
     this.#showSubtitle();
   }
 
+  #forgetTyping() {
+    this.#typing.forEach((timer) => clearTimeout(timer));
+    this.#typing.clear();
+    this.#showSubtitle();
+  }
+
   #showSubtitle() {
     const names = [...this.#typing.keys()];
     const subtitle = element("subtitle");
@@ -138,24 +146,38 @@ class Room {
 
   /** @param {boolean} isConnected */
   #connectionChanged(isConnected) {
-    clearTimeout(this.#noticeTimer);
     const notice = element("connection-notice");
-    if (isConnected) notice.hidden = true;
-    else this.#noticeTimer = setTimeout(() => (notice.hidden = false), NOTICE_AFTER_MS);
+    if (isConnected) {
+      this.#stopNotice();
+      notice.hidden = true;
+      return;
+    }
+    this.#forgetTyping();
+    this.#noticeTimer ??= setTimeout(() => (notice.hidden = false), NOTICE_AFTER_MS);
+  }
+
+  #stopNotice() {
+    clearTimeout(this.#noticeTimer);
+    this.#noticeTimer = undefined;
   }
 
   /** @param {string} outcome */
   #ended(outcome) {
-    clearTimeout(this.#noticeTimer);
-    sessionStorage.removeItem(SESSION_KEY);
-    if (outcome === "unknown" || outcome === "refused") return show("join");
-    const [title, text] = OVER[/** @type {keyof OVER} */ (outcome === "over" ? this.#endedAs : outcome)] ?? OVER.ended;
-    element("over-title").textContent = title;
-    element("over-text").textContent = text;
+    this.#stopNotice();
     document.title = this.#title;
-    show("over");
-    /** @type {HTMLElement} */ (document.querySelector("#over .card")).focus();
+    if (outcome !== "elsewhere") sessionStorage.removeItem(SESSION_KEY);
+    if (outcome === "over") sessionStorage.setItem(END_KEY, this.#endedAs);
+    showEnd(outcome === "over" ? this.#endedAs : outcome);
   }
+}
+
+/** @param {string} end how the chat ended for this page */
+function showEnd(end) {
+  const [title, text] = OVER[/** @type {keyof OVER} */ (end)] ?? OVER.ended;
+  element("over-title").textContent = title;
+  element("over-text").textContent = text;
+  show("over");
+  /** @type {HTMLElement} */ (document.querySelector("#over .card")).focus();
 }
 
 function newId() {
@@ -166,6 +188,7 @@ function newId() {
 /** @param {string} sessionId */
 function enter(sessionId) {
   sessionStorage.setItem(SESSION_KEY, sessionId);
+  sessionStorage.removeItem(END_KEY);
   new Room(sessionId);
 }
 
@@ -185,11 +208,13 @@ async function start(token) {
 async function join(event) {
   event.preventDefault();
   const problem = element("join-problem");
+  const token = /** @type {HTMLInputElement} */ (element("token")).value.trim();
   const button = /** @type {HTMLButtonElement} */ (document.querySelector("#join-form button"));
-  problem.textContent = "";
+  problem.textContent = token ? "" : "Please enter your access code.";
+  if (!token) return;
   button.disabled = true;
   try {
-    enter(await start(/** @type {HTMLInputElement} */ (element("token")).value.trim()));
+    enter(await start(token));
   } catch (error) {
     problem.textContent = error instanceof TypeError ? "There is no connection. Please try again." : /** @type {Error} */ (error).message;
   } finally {
@@ -201,13 +226,23 @@ async function join(event) {
 function takeToken() {
   const address = new URL(location.href);
   const token = address.searchParams.get("token");
-  if (token === null) return;
-  address.searchParams.delete("token");
-  history.replaceState(null, "", address);
-  /** @type {HTMLInputElement} */ (element("token")).value = token;
+  if (token !== null) {
+    address.searchParams.delete("token");
+    history.replaceState(null, "", address);
+  }
+  return token;
 }
 
-takeToken();
+function begin() {
+  const token = takeToken();
+  const session = sessionStorage.getItem(SESSION_KEY);
+  const end = sessionStorage.getItem(END_KEY);
+  /** @type {HTMLInputElement} */ (element("token")).value = token ?? "";
+  if (session) {
+    show("waiting");
+    enter(session);
+  } else if (end !== null && token === null) showEnd(end);
+}
+
 element("join-form").addEventListener("submit", join);
-const known = sessionStorage.getItem(SESSION_KEY);
-if (known) enter(known);
+begin();

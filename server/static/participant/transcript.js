@@ -1,5 +1,7 @@
 // @ts-check
 // The list of messages: order, grouping, day chips, and where the reader stands in it.
+//
+// What the server has confirmed stands in its order; what it has not stands below, until its echo gives it its place.
 
 import { dayKey, dayText, initialOf, colorOf, typingText } from "./format.js";
 import { messageElement, PARTICIPANT, showReactions, showStatus, showTime } from "./message.js";
@@ -13,7 +15,7 @@ const FLASH_MS = 1_200;
 export class Transcript {
   /** @type {Map<string, {message: Message, item: HTMLLIElement, reactions: Map<string, string>}>} */ #byId = new Map();
   /** @type {Map<string, {message: Message, item: HTMLLIElement}>} */ #pending = new Map();
-  /** @type {Message | null} */ #last = null;
+  /** @type {WeakMap<Element, Message>} */ #messages = new WeakMap();
   /** @type {HTMLLIElement | null} */ #typingItem = null;
   /** @type {string[]} */ #members = [];
   #lastDay = "";
@@ -46,7 +48,7 @@ export class Transcript {
   add(message) {
     if (message.id && this.#byId.has(message.id)) return;
     const pending = message.clientId ? this.#pending.get(message.clientId) : undefined;
-    if (pending) this.#confirm(pending.item, message);
+    if (pending) this.#keepingPlace(() => this.#confirm(pending.item, message));
     else this.#append(message);
   }
 
@@ -88,13 +90,12 @@ export class Transcript {
   /** @param {Message} message */
   #append(message) {
     this.#keepingPlace(() => {
-      this.#chip(message.date);
+      this.#chip(message);
       const quoted = message.replyTo ? this.#byId.get(message.replyTo)?.message : undefined;
       const item = messageElement(message, quoted, this.#members);
-      item.classList.toggle("first", !this.#continues(message));
-      this.#list.insertBefore(item, this.#typingItem);
+      this.#list.insertBefore(item, this.#placeOf(message));
       this.#register(message, item);
-      this.#last = message;
+      this.#regroup(item, item.nextElementSibling);
     });
     if (message.sender !== PARTICIPANT) this.#received(message);
   }
@@ -103,6 +104,7 @@ export class Transcript {
   #register(message, item) {
     if (message.id) this.#byId.set(message.id, { message, item, reactions: new Map() });
     else if (message.clientId) this.#pending.set(message.clientId, { message, item });
+    this.#messages.set(item, message);
     item.dataset.id = message.id ?? "";
   }
 
@@ -112,25 +114,42 @@ export class Transcript {
     this.#register(message, item);
     showTime(item, message.date);
     showStatus(item, "sent");
+    const [place, next] = [this.#placeOf(message), item.nextElementSibling];
+    if (place !== next) this.#list.insertBefore(item, place);
+    this.#regroup(item, item.nextElementSibling, next);
+  }
+
+  /** What a message stands before. @param {Message} message @returns {Element | null} */
+  #placeOf(message) {
+    const [firstPending] = message.id ? this.#pending.values() : [];
+    return firstPending?.item ?? this.#typingItem;
+  }
+
+  /** Say anew of items whether they begin a group. @param {(Element | null)[]} items */
+  #regroup(...items) {
+    for (const item of items) {
+      const message = item && this.#messages.get(item);
+      if (message) item.classList.toggle("first", !this.#continues(message, item.previousElementSibling));
+    }
+  }
+
+  /** @param {Message} message @param {Element | null} before */
+  #continues(message, before) {
+    const last = before && this.#messages.get(before);
+    return !!last && last.sender === message.sender && message.date.getTime() - last.date.getTime() < GROUP_MS;
   }
 
   /** @param {Message} message */
-  #continues(message) {
-    const last = this.#last;
-    return last !== null && last.sender === message.sender && message.date.getTime() - last.date.getTime() < GROUP_MS;
-  }
-
-  /** @param {Date} date */
-  #chip(date) {
+  #chip(message) {
+    const { date } = message;
     if (dayKey(date) === this.#lastDay) return;
     this.#lastDay = dayKey(date);
-    this.#last = null;
     const chip = document.createElement("li");
     chip.className = "day";
     const label = document.createElement("span");
     label.textContent = dayText(date, new Date());
     chip.append(label);
-    this.#list.insertBefore(chip, this.#typingItem);
+    this.#list.insertBefore(chip, this.#placeOf(message));
   }
 
   /** @param {string[]} names */
