@@ -23,12 +23,14 @@ from simulation.parameters import (
     MAX_AGENTS,
     MAX_MESSAGES_PER_MINUTE,
     MAX_SESSION_MINUTES,
+    MILLISECONDS,
     MIN_SESSION_MINUTES,
     ActWeights,
     ModelChoice,
     Persona,
     SimulationParameters,
     Timing,
+    name_problem,
     roster_problems,
     weight_problems,
 )
@@ -63,8 +65,8 @@ class TimingSettings(_Settings):
     """Multiplies reading and typing time. 0: answers appear as soon as the model has given them."""
     noticing_seconds: float = Field(default=_TIMING.noticing_seconds, ge=0, le=600)
     """Time before a member starts to read."""
-    reading_characters_per_second: float = Field(default=_TIMING.reading_characters_per_second, gt=0, le=10_000)
-    typing_characters_per_second: float = Field(default=_TIMING.typing_characters_per_second, gt=0, le=10_000)
+    reading_characters_per_second: float = Field(default=_TIMING.reading_characters_per_second, ge=0.1, le=10_000)
+    typing_characters_per_second: float = Field(default=_TIMING.typing_characters_per_second, ge=0.1, le=10_000)
     typing_least_seconds: float = Field(default=_TIMING.typing_least_seconds, ge=0, le=600)
     """Typing is shown for at least this long."""
     typing_most_seconds: float = Field(default=_TIMING.typing_most_seconds, ge=0, le=600)
@@ -204,10 +206,11 @@ def load_warnings(parameters: SimulationParameters, model_latency: float = 0.0) 
     load = pacing.expected_load(parameters, model_latency)
     if not load.is_sustainable:
         sustainable = load.agents * 60 / load.answer_seconds
+        agents = "1 agent" if load.agents == 1 else f"{load.agents} agents"
         yield (
-            f"messages_per_minute {parameters.messages_per_minute:g} is more than {load.agents} agents can keep up "
-            f"with: an answer takes about {load.answer_seconds:.0f} s, so {load.busy_agents:.1f} agents would be "
-            f"busy at any time. They will deliver about {sustainable:.0f} a minute. "
+            f"messages_per_minute {parameters.messages_per_minute:g} is more than {agents} can keep up "
+            f"with: an answer takes about {load.answer_seconds:.1f} s, so {load.busy_agents:.1f} agents would be "
+            f"busy at any time. A session will have about {sustainable:.1f} a minute. "
             f"Lower the rate, add agents, or set timing.scale below 1."
         )
 
@@ -243,11 +246,11 @@ def _read(path: Path, cls: type[_Settings], problems: list[Problem]) -> _File | 
 
 
 def _bytes(path: Path) -> bytes:
-    if path.is_dir():
-        raise InvalidJson("is a folder; a file is needed")
-    if path.exists() and not path.is_file():
-        raise InvalidJson("is no regular file")
     try:
+        if path.is_dir():
+            raise InvalidJson("is a folder; a file is needed")
+        if path.exists() and not path.is_file():
+            raise InvalidJson("is no regular file")
         if path.stat().st_size > MAX_FILE_BYTES:
             raise InvalidJson(f"larger than {MAX_FILE_BYTES:,} bytes")
         data = path.read_bytes()
@@ -331,6 +334,9 @@ def _roster(file: _File, names: list[str]) -> Iterator[Problem]:
     participant = file.raw.get("participant_name")
     for problem in roster_problems(names, participant if isinstance(participant, str) else None):
         yield Problem(file.path, problem.key, not_allowed(problem.value, problem.allowed))
+    group = file.raw.get("group_name")
+    if isinstance(group, str) and (problem := name_problem(group)):
+        yield Problem(file.path, "group_name", not_allowed(group, problem))
     personas = file.raw.get("personas")
     for name in personas if isinstance(personas, dict) else ():
         if name not in names:
@@ -345,8 +351,16 @@ def _timing(file: _File, timing: TimingSettings) -> Iterator[Problem]:
 
 
 def _script(file: _File, script: str | None) -> Iterator[Problem]:
-    if script is not None and not (file.path.parent / script).is_file():
-        yield Problem(file.path, "language_model.script", not_allowed(script, "a file beside the settings"))
+    if script is not None and not _is_file(file.path.parent / script):
+        allowed = f"there is no such file in {file.path.parent}"
+        yield Problem(file.path, "language_model.script", not_allowed(script, allowed))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that may not be looked into
+        return False
 
 
 def _experimental_problems(file: _File) -> Iterator[Problem]:
@@ -367,10 +381,10 @@ def _resolved(folder: Path, simulation: SimulationSettings, experimental: Experi
         messages_per_minute=simulation.messages_per_minute,
         user_response_probability=simulation.user_response_probability,
         message_window=simulation.context_window_size,
-        duration_seconds=simulation.session_duration_minutes * 60,
+        duration_seconds=round(simulation.session_duration_minutes * 60, MILLISECONDS),
         group_name=simulation.group_name,
         participant_name=simulation.participant_name,
-        reconnect_grace_seconds=simulation.reconnect_grace_seconds,
+        reconnect_grace_seconds=round(simulation.reconnect_grace_seconds, MILLISECONDS),
         language_model=ModelChoice(provider=choice.provider, model=choice.model, script=choice.script),
         timing=Timing(**simulation.timing.model_dump()),
         act_weights=ActWeights(**simulation.act_weights.model_dump()),

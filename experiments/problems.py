@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 SHOWN_CHARACTERS = 60
+LISTED_CHARACTERS = 600
 
 
 class Problem(NamedTuple):
@@ -36,7 +37,10 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     """Return the message for a key that there is not, with the one that was probably meant."""
     names = sorted(known)
     near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
-    return f'unknown key; did you mean "{near[0]}"?' if near else f"unknown key; known are {', '.join(names)}"
+    if near:
+        return f'unknown key; did you mean "{near[0]}"?'
+    known = ", ".join(names)
+    return f"unknown key; known are {known if len(known) <= LISTED_CHARACTERS else f'{known[:LISTED_CHARACTERS]}…'}"
 
 
 def key_path(parts: Sequence[str | int]) -> str:

@@ -51,8 +51,11 @@ def _ticks_until_success(probability: float, drawn: float) -> int:
     """Geometric on 1, 2, ... by inversion of a draw from [0, 1)."""
     if probability >= 1:
         return 1
-    return 1 + int(log(1 - drawn) / log1p(-probability))
+    return 1 + int(min(log(1 - drawn) / log1p(-probability), MOST_TICKS))
 
+
+MOST_TICKS = 10**9
+"""More than the longest session has."""
 
 UNIFORMS_PER_SEEDING = 16
 

@@ -17,7 +17,17 @@ from simulation.errors import InvalidParameters, ParameterProblem
 PARTICIPANT = "user"
 """The participant's name on the wire and in the log: a word of the seed, and so no agent's name."""
 
+NEUTRAL_PARTICIPANT = "Guest"
+"""What models are told the participant is called, where the settings name nobody."""
+
+ZERO_WIDTH_JOINER = "\u200d"
+"""Invisible, but what holds an emoji such as a family together."""
+
+MILLISECONDS = 3
+"""Decimals of every time in the log, and so of every time that the core knows."""
+
 MAX_MESSAGES_PER_MINUTE = 600
+MAX_REACTIONS_PER_MESSAGE = 20
 MIN_SESSION_MINUTES = 0.05
 MAX_SESSION_MINUTES = 1440
 MAX_AGENTS = 100
@@ -121,6 +131,8 @@ class SimulationParameters:
 
     def _problems(self) -> Iterator[ParameterProblem]:
         yield from roster_problems(self.agent_names, self.participant_name)
+        if problem := name_problem(self.group_name):
+            yield ParameterProblem("group_name", self.group_name, problem)
         for key, low, high in _RANGES:
             value = getattr(self, key)
             if not low <= value <= high:
@@ -148,23 +160,40 @@ def weight_problems(weights: ActWeights) -> Iterator[ParameterProblem]:
     if weights.message + weights.reply + weights.mention <= 0:
         allowed = "at least one of message, reply and mention above 0, or agents would never say a word"
         yield ParameterProblem("act_weights", weights.message, allowed)
+    elif weights.reaction > MAX_REACTIONS_PER_MESSAGE * (weights.message + weights.reply + weights.mention):
+        allowed = f"at most {MAX_REACTIONS_PER_MESSAGE} times message, reply and mention together"
+        yield ParameterProblem("act_weights.reaction", weights.reaction, allowed)
 
 
 def roster_problems(names: Sequence[str], participant_name: str | None = None) -> Iterator[ParameterProblem]:
     """Names must tell members apart for a reader who does not look at case or width."""
     taken = {folded(PARTICIPANT): "the participant's word in the log"}
-    if participant_name is not None:
+    if participant_name is None:
+        taken[folded(NEUTRAL_PARTICIPANT)] = "what models are told the participant is called"
+    elif problem := name_problem(participant_name):
+        yield ParameterProblem("participant_name", participant_name, problem)
+    else:
         taken[folded(participant_name)] = "the participant's name"
     if not names:
         yield ParameterProblem("agent_names", list(names), "at least one name")
     for index, name in enumerate(names):
         key = f"agent_names[{index}]"
-        if not name.strip():
-            yield ParameterProblem(key, name, "a name with something in it")
+        if problem := name_problem(name):
+            yield ParameterProblem(key, name, problem)
         elif folded(name) in taken:
             yield ParameterProblem(key, name, f"a name of its own; this one is {taken[folded(name)]}")
         else:
             taken[folded(name)] = f'also agent_names[{index}], "{name}"'
+
+
+def name_problem(name: str) -> str | None:
+    """Return what a name should be, if it is not that: something that a reader sees, on one line."""
+    if not name.strip():
+        return "a name with something in it"
+    invisible = ("C", "Zl", "Zp")  # control, format and unassigned characters; separators of lines
+    if any(unicodedata.category(each).startswith(invisible) and each != ZERO_WIDTH_JOINER for each in name):
+        return "a name without invisible characters"
+    return None
 
 
 def folded(name: str) -> str:

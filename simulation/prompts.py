@@ -12,12 +12,10 @@ from string import Formatter
 from simulation import casting
 from simulation.events import Act, MessagePosted, TurnPlanned
 from simulation.generation import ChatMessage, GenerateRequest, Scene
-from simulation.parameters import PARTICIPANT, Persona, SimulationParameters
+from simulation.parameters import NEUTRAL_PARTICIPANT, PARTICIPANT, Persona, SimulationParameters
 from simulation.state import SessionState
 
 TEMPLATE_VARIABLES = ("agent_name", "participant_name", "group_name", "persona")
-NEUTRAL_PARTICIPANT = "Guest"
-"""What models call a participant whom the settings give no name."""
 QUOTED_CHARACTERS = 120
 
 

@@ -65,12 +65,9 @@ from simulation.inputs import (
     ParticipantReacted,
     Tick,
 )
-from simulation.parameters import PARTICIPANT
+from simulation.parameters import MILLISECONDS, PARTICIPANT
 from simulation.sanitize import sanitize
 from simulation.state import SessionState, Turn, apply, begin, rebuild
-
-MILLISECONDS = 3
-"""Decimals of every time in the log, and so of every time that the core knows."""
 
 
 class Step(NamedTuple):
@@ -146,7 +143,8 @@ class Room:
         state = self.state
         if state.lost_at is None:
             return inf
-        return state.lost_at + (state.parameters.reconnect_grace_seconds if state.resumable else 0.0)
+        grace = state.parameters.reconnect_grace_seconds if state.resumable else 0.0
+        return round(state.lost_at + grace, MILLISECONDS)
 
     # Inputs
 
@@ -420,10 +418,11 @@ class Room:
 
     def _serve_waiting(self, now: float) -> None:
         """Give free agents the turns that waited: those meant for one agent first, then in the order of their draw."""
-        if not self.state.waiting:
-            return
-        for turn in sorted(self.state.waiting.values(), key=lambda each: each.agent_name is None):
-            self._could_plan(turn, now)
+        waiting = self.state.waiting
+        for wanted in (*casting.free_agents(self.state), None) if waiting else ():
+            queue = waiting.get(wanted)
+            while queue and self._could_plan(queue[0], now):
+                pass
 
     # The rest
 

@@ -6,6 +6,7 @@ MessagePosted. It holds nothing that is not in them, so a rebuilt state equals t
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import reduce
@@ -51,7 +52,8 @@ class Turn(NamedTuple):
 @dataclass(slots=True)
 class SessionState:
     """`position` counts what the participant can see; `sent` maps their client_message_id to what they posted with it;
-    `reactions` maps (message_id, member) to the emoji; `next_post_at` is the tick of the next background draw.
+    `reactions` maps (message_id, member) to the emoji; `next_post_at` is the tick of the next background draw;
+    `waiting` holds the turns that wait, oldest first, by the agent that they are for (None: anybody).
     """
 
     start: SessionStarted
@@ -63,7 +65,7 @@ class SessionState:
     sent: dict[str, MessagePosted] = field(default_factory=dict)
     reactions: dict[tuple[str, str], str] = field(default_factory=dict)
     turns: dict[str, Turn] = field(default_factory=dict)
-    waiting: dict[str, TurnDeferred] = field(default_factory=dict)
+    waiting: dict[str | None, deque[TurnDeferred]] = field(default_factory=dict)
     turn_count: int = 0
     background_count: int = 0
     participant_message_count: int = 0
@@ -106,7 +108,7 @@ def apply(state: SessionState, event: AnyEvent) -> SessionState:  # noqa: C901  
         case TurnAnswered():
             _answered(state, event)
         case TurnDeferred():
-            state.waiting[event.turn_id] = event
+            state.waiting.setdefault(event.agent_name, deque()).append(event)
             _count(state, event)
         case TurnDropped():
             state.turns.pop(event.turn_id, None)
@@ -142,11 +144,21 @@ def _posted(state: SessionState, event: MessagePosted) -> None:
 
 
 def _planned(state: SessionState, event: TurnPlanned) -> None:
-    if state.waiting.pop(event.turn_id, None) is None:
+    if not _no_longer_waits(state, event):
         _count(state, event)
     # An emoji needs no model: it is given once the message has been read.
     appears_at = inf if event.emoji is None else round(event.elapsed + event.reading_seconds, 3)
     state.turns[event.turn_id] = Turn(event, len(state.messages), None, appears_at)
+
+
+def _no_longer_waits(state: SessionState, event: TurnPlanned) -> bool:
+    """Take a turn from the head of its queue; return whether it stood there."""
+    for wanted in (event.agent_name, None):
+        queue = state.waiting.get(wanted)
+        if queue and queue[0].turn_id == event.turn_id:
+            queue.popleft()
+            return True
+    return False
 
 
 def _count(state: SessionState, event: TurnPlanned | TurnDeferred) -> None:

@@ -240,7 +240,7 @@ async def test_what_waits_for_its_echo_stands_last_and_then_where_the_log_has_it
         for frame in frames:
             ws.send(frame)
         await expect(chat.page.get_by_role("img", name="Sent")).to_have_count(1)
-        before = await chat.page.locator(".message:not(.typing)").evaluate_all("all => all.map(each => each.dataset.id)")
+        before = await messages.evaluate_all("all => all.map(each => each.dataset.id)")
         (session,) = chat.server.log_dir.glob("*.json")
         posted = [r.event for r in chat.server.log_of(session.stem) if isinstance(r.event, MessagePosted)]
         assert before == [each.message_id for each in posted][: len(before)]

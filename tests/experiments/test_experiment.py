@@ -108,7 +108,15 @@ WRONG_VALUES = [
     ("timing", {"stale_answers": "burn"}, 'timing.stale_answers: "burn" is not allowed: one of "keep", "drop"'),
     ("act_weights", {"message": 0, "reply": 0, "mention": 0}, "act_weights: at least one of message, reply"),
     ("language_model", {"provider": "oracle"}, 'language_model.provider: "oracle" is not allowed: "scripted"'),
-    ("language_model", {"script": "none.json"}, 'language_model.script: "none.json" is not allowed: a file'),
+    ("language_model", {"script": "none.json"}, 'language_model.script: "none.json" is not allowed: there is no such file'),
+    ("language_model", {"script": "n" * 300}, "is not allowed: there is no such file"),
+    ("agent_names", ["Alice", "Alice\u200b", "Charlie", "Diana", "Eve"], "a name without invisible characters"),
+    ("agent_names", ["Alice", "Bob\nBob", "Charlie", "Diana", "Eve"], "a name without invisible characters"),
+    ("agent_names", ["Alice", "Guest", "Charlie", "Diana", "Eve"], "what models are told the participant is called"),
+    ("participant_name", " ", 'participant_name: " " is not allowed: a name with something in it'),
+    ("group_name", "\t", "group_name: "),
+    ("timing", {"typing_characters_per_second": 1e-300}, "a number from 0.1 to 10000"),
+    ("act_weights", {"message": 0.001, "reply": 0, "mention": 0, "reaction": 1}, "act_weights.reaction: at most 20"),
     ("random_seed", -1, "random_seed: -1 is not allowed"),
     ("mesages_per_minute", 6, 'mesages_per_minute: unknown key; did you mean "messages_per_minute"?'),
     ("colour", "red", "colour: unknown key; known are "),
@@ -205,7 +213,7 @@ def test_a_rate_that_agents_cannot_keep_up_with_is_warned_of_with_the_figure(tmp
     assert "60 is more than 5 agents can keep up with" in warning
     assert "a minute" in warning
     slow_model = list(load_warnings(parameters(messages_per_minute=20), model_latency=16))
-    assert "an answer takes about 16 s, so 5.3 agents would be busy" in slow_model[0]
+    assert "an answer takes about 16.0 s, so 5.3 agents would be busy" in slow_model[0]
 
 
 def test_the_environment_may_name_another_model(tmp_path: Path):
@@ -230,3 +238,9 @@ def test_the_environment_may_name_another_model(tmp_path: Path):
 def test_the_core_takes_no_nonsense_either(changes):
     with pytest.raises(InvalidParameters):
         parameters(**changes)
+
+
+def test_every_duration_is_one_that_a_clock_of_milliseconds_can_reach(tmp_path: Path):
+    chosen = experiment(tmp_path, session_duration_minutes=0.0555555, reconnect_grace_seconds=1 / 3).parameters
+    assert chosen.duration_seconds == 3.333
+    assert chosen.reconnect_grace_seconds == 0.333

@@ -37,6 +37,11 @@ def test_ticks_are_whole_seconds_up_to_sixty_a_minute():
     assert all(moment == int(moment) for moment in ticks(100, messages_per_minute=60))
 
 
+def test_the_smallest_rates_are_just_rare():
+    for rate in (1e-9, 1e-310):
+        assert pacing.next_post_at(parameters(messages_per_minute=rate), 1, 0, 0.0) > 86_400
+
+
 def test_no_rate_no_posts():
     assert pacing.next_post_at(parameters(messages_per_minute=0), 1, 0, 0.0) == math.inf
 

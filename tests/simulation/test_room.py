@@ -122,7 +122,7 @@ class TestReaction:
         assert [message.sender for message in chat.messages] == ["user", "user", "Bob", "Bob"]
 
     def test_an_answer_is_always_in_words(self):
-        weights = ActWeights(message=0.1, reply=0, mention=0, reaction=100)
+        weights = ActWeights(message=1, reply=0, mention=0, reaction=20)
         chat = Chat(user_response_probability=1, act_weights=weights)
         for number in range(30):
             chat.participant_posts(f"message {number}")
@@ -257,8 +257,8 @@ class TestCasting:
         chat = Chat(agents=["Alice", "Bob"], messages_per_minute=60, latency=3)
         chat.runs_until(200)
         assert chat.of(TurnDeferred)
-        drawn = chat.room.state.background_count
-        assert drawn == len(chat.messages) + len(chat.room.state.turns) + len(chat.room.state.waiting)
+        waiting = sum(map(len, chat.room.state.waiting.values()))
+        assert chat.room.state.background_count == len(chat.messages) + len(chat.room.state.turns) + waiting
 
     def test_the_only_agent_may_speak_twice_running(self):
         chat = Chat(agents=["Alice"], messages_per_minute=60)
