@@ -335,8 +335,8 @@ def _roster(file: _File, names: list[str]) -> Iterator[Problem]:
     for problem in roster_problems(names, participant if isinstance(participant, str) else None):
         yield Problem(file.path, problem.key, not_allowed(problem.value, problem.allowed))
     group = file.raw.get("group_name")
-    if isinstance(group, str) and (problem := name_problem(group)):
-        yield Problem(file.path, "group_name", not_allowed(group, problem))
+    if isinstance(group, str) and (allowed := name_problem(group)):
+        yield Problem(file.path, "group_name", not_allowed(group, allowed))
     personas = file.raw.get("personas")
     for name in personas if isinstance(personas, dict) else ():
         if name not in names:

@@ -128,8 +128,12 @@ class Hub:
         except LogError as error:
             logger.error("no log, no session: %s", error)
             raise SocketRefused(Close.OVERLOADED, "not admitting") from error
+        try:
+            session = SimulationSession(start, model=self._provider.for_session(start), clock=self._clock, log=log)
+        except BaseException:
+            log.close()
+            raise
         del self._pending[session_id]
-        session = SimulationSession(start, model=self._provider.for_session(start), clock=self._clock, log=log)
         task = self._tasks.create_task(self._run(session), name=f"session {session_id[:8]}")
         self._live[session_id] = _Live(session, task)
         logger.info("session %s started, %d running", session_id[:8], len(self._live))

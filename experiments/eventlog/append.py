@@ -15,7 +15,7 @@ Invariants
 
 * Lines reach the file in the order of `append`, each of them once, also when the disk is full half-way through one:
   what was not written stays in memory and is tried again, and nobody is told of it until then.
-* A log is closed after everything appended to it is kept.
+* A log is closed after everything appended to it is kept, and takes nothing afterwards (ValueError, as files do).
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ RETRY_SECONDS = 0.5
 """How long to wait before writing again to a disk that refused."""
 STOP_SECONDS = 5.0
 """How long a stopping server waits for its disk."""
+
+CLOSED = "this log is closed; its descriptor may be another file's by now"
 
 Kept = Callable[[], None]
 
@@ -75,6 +77,8 @@ class DirectLog:
         self._closing = False
 
     def append(self, lines: bytes, kept: Kept) -> None:
+        if self._closing:
+            raise ValueError(CLOSED)
         self._pending.add(lines, kept)
         if self._retry is None:
             self._flush()
@@ -181,10 +185,14 @@ class _DurableLog:
     def __init__(self, committer: Committer, descriptor: int, new_in: Path | None) -> None:
         self.pending = _Pending(descriptor)
         self.is_closing = False
+        self._is_closed = False
         self._committer = committer
         self._new_in = new_in
 
     def append(self, lines: bytes, kept: Kept) -> None:
+        if self._is_closed:
+            raise ValueError(CLOSED)
+
         def job() -> None:
             self.pending.add(lines, kept)
             self._committer.mark(self)
@@ -192,6 +200,8 @@ class _DurableLog:
         self._committer.submit(job)
 
     def close(self) -> None:
+        self._is_closed = True
+
         def job() -> None:
             self.is_closing = True
             self._committer.mark(self)

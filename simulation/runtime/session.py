@@ -35,7 +35,7 @@ from simulation.errors import GenerationError
 from simulation.events import AnyEvent, MessagePosted, ReactionAdded, SessionEnded, SessionStarted
 from simulation.generation import Attempt, FinishReason, GenerateRequest, Generation, LanguageModel
 from simulation.inputs import Crashed, GenerationArrived, Input, Tick
-from simulation.room import Room
+from simulation.room import Room, Step
 from simulation.runtime.clock import Clock, Timer
 
 logger = logging.getLogger("chatroom.session")
@@ -87,6 +87,7 @@ class SimulationSession:
         self._tasks: asyncio.TaskGroup | None = None
         self._asking: set[asyncio.Task[None]] = set()
         self._over = asyncio.Event()
+        self._is_gone = False
 
     @property
     def session_id(self) -> str:
@@ -120,10 +121,14 @@ class SimulationSession:
                 await self._over.wait()
         finally:
             self._disarm()
+            self._tasks = None
+            self._is_gone = True
             self._log.close()
 
     def receive(self, input: Input) -> None:
         """Take an input. What follows from it is written, though not yet kept, when this returns."""
+        if self._is_gone:
+            return
         self._inbox.append(input)
         if self._tasks is not None and not self._handling:
             self._drain()
@@ -141,10 +146,11 @@ class SimulationSession:
 
     def _handle(self, input: Input) -> None:
         try:
-            step = self._core.handle(input, self._now())
+            self._do(self._core.handle(input, self._now()))
         except Exception as error:  # noqa: BLE001  task boundary: an error of ours ends this session alone
             self._survive(error, input)
-            return
+
+    def _do(self, step: Step) -> None:
         self._write(step.events)
         for effect in step.effects:
             self._dispatch(effect)
@@ -153,10 +159,7 @@ class SimulationSession:
         """Log an error of ours and end the session; a core that cannot even end is beyond help, and raises."""
         logger.error("session %s failed", self.session_id[:8], exc_info=error)
         crashed = Crashed(type(error).__name__, str(error), f"handling {type(input).__name__}")
-        step = self._core.handle(crashed, self._now())
-        self._write(step.events)
-        for effect in step.effects:
-            self._dispatch(effect)
+        self._do(self._core.handle(crashed, self._now()))
 
     def _now(self) -> float:
         return self._clock.monotonic() - self._origin
@@ -186,11 +189,10 @@ class SimulationSession:
         if not events:
             return
         timestamp = self._clock.timestamp()
-        records = []
-        for event in events:
-            self._seq += 1
-            records.append(Record(self._seq, timestamp, event))
-        self._log.append(b"".join(map(encode, records)), lambda: self._kept(records))
+        records = [Record(seq, timestamp, event) for seq, event in enumerate(events, start=self._seq + 1)]
+        lines = b"".join(map(encode, records))  # before they are counted: what cannot be written leaves no gap
+        self._seq += len(records)
+        self._log.append(lines, lambda: self._kept(records))
 
     def _kept(self, records: list[Record]) -> None:
         for record in records:
@@ -226,18 +228,23 @@ class SimulationSession:
     async def _generate(self, request: GenerateRequest) -> None:
         asked_at = self._clock.monotonic()
         generation: Generation | None = None
-        error: Exception | None = None
+        error: BaseException | None = None
         try:
             generation = await self._model.generate(request)
+            status = _status(generation)
         except GenerationError as failure:
-            error = failure
+            error, status = failure, failure.kind
+        except asyncio.CancelledError as cancelled:
+            if _is_cancelled():
+                raise
+            error, status = cancelled, "failed"
         except Exception as failure:  # task boundary: a provider's surprise is no reason to end a session
             logger.error("provider %s failed", self._model.provider, exc_info=failure)
-            error = failure
+            generation, error, status = None, failure, "failed"
         attempt = Attempt(
             provider=self._model.provider,
             requested_model=self._model.model,
-            status=_status(generation, error),
+            status=status,
             generation=generation,
             error=None if error is None else f"{type(error).__name__}: {error}",
             parameters=request.parameters,
@@ -253,9 +260,13 @@ class SimulationSession:
         )
 
 
-def _status(generation: Generation | None, error: Exception | None) -> str:
-    if generation is None:
-        return error.kind if isinstance(error, GenerationError) else "failed"
+def _is_cancelled() -> bool:
+    """Whether the running task was told to stop, and not merely something inside it."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _status(generation: Generation) -> str:
     if generation.finish_reason == FinishReason.CONTENT_FILTER:
         return "blocked"
     return "ok" if generation.text and generation.text.strip() else "empty"

@@ -54,7 +54,7 @@ class Model:
     provider = "fake"
     model = "fake-1"
 
-    def __init__(self, text: str = "hello", latency: float = 0.0, error: Exception | None = None) -> None:
+    def __init__(self, text: str = "hello", latency: float = 0.0, error: BaseException | None = None) -> None:
         self.asked = 0
         self.cancelled = 0
         self._text = text
@@ -71,6 +71,17 @@ class Model:
         if self._error is not None:
             raise self._error
         return Generation(text=f"{self._text} {self.asked}")
+
+
+class Answering(Model):
+    """Answers with one and the same thing, whatever it is."""
+
+    def __init__(self, generation: Generation) -> None:
+        super().__init__()
+        self._generation = generation
+
+    async def generate(self, request: GenerateRequest) -> Generation:
+        return self._generation
 
 
 class Watcher:

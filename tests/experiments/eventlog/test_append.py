@@ -91,6 +91,16 @@ async def test_a_flood_does_not_keep_what_came_before_it_from_the_disk(tmp_path:
         kept.order.append(0)
 
 
+async def test_a_closed_log_takes_nothing_more(folder: LogFolder):
+    log, kept = folder.create(SESSION), Kept()
+    log.append(b"line\n", kept(0))
+    log.close()
+    with pytest.raises(ValueError, match="closed"):
+        log.append(b"late\n", kept(1))
+    await kept.until(1)
+    assert folder.file(SESSION).read_bytes() == b"line\n"
+
+
 async def test_a_full_disk_loses_nothing_and_tells_nobody_before_it_is_over(folder: LogFolder, monkeypatch):
     monkeypatch.setattr(append, "RETRY_SECONDS", 0.01)
     log, kept = folder.create(SESSION), Kept()

@@ -7,11 +7,12 @@ from itertools import pairwise
 
 import pytest
 from chatrooms import started
-from sessions import ListLog, Model, Watcher, session
+from sessions import Answering, ListLog, Model, Watcher, session
 
 from simulation.effects import Generate, ShowTyping
 from simulation.errors import GenerationError
 from simulation.events import ErrorRaised, MessagePosted, ModelCalled, SessionEnded
+from simulation.generation import Generation, Usage
 from simulation.inputs import EndRequested, ParticipantConnected, ParticipantDisconnected, ParticipantPosted
 from simulation.parameters import Timing
 from simulation.room import Room
@@ -104,16 +105,42 @@ def test_the_transcript_is_what_the_participant_may_see_by_position():
 @pytest.mark.parametrize(
     ("error", "status", "text"),
     [
-        (GenerationError("busy", kind="rate_limited"), "rate_limited", "GenerationError: busy"),
-        (KeyError("surprise"), "failed", "KeyError: 'surprise'"),
+        (lambda: GenerationError("busy", kind="rate_limited"), "rate_limited", "GenerationError: busy"),
+        (lambda: KeyError("surprise"), "failed", "KeyError: 'surprise'"),
+        (lambda: asyncio.CancelledError("by itself"), "failed", "CancelledError: by itself"),
     ],
 )
 def test_a_model_that_fails_is_logged_and_costs_its_turn_alone(error, status, text):
-    log = run(model=Model(error=error), messages_per_minute=6)
+    log = run(model=Model(error=error()), messages_per_minute=6)
     calls = [record.event for record in log.records if isinstance(record.event, ModelCalled)]
     assert calls
     assert {(call.status, call.error, call.response) for call in calls} == {(status, text, None)}
     assert log.records[-1].event.reason == "duration_expired"
+
+
+def test_an_answer_that_is_no_text_costs_its_turn_alone():
+    log = run(model=Answering(Generation(text=5)), messages_per_minute=6)
+    calls = [record.event for record in log.records if isinstance(record.event, ModelCalled)]
+    assert {(call.status, call.response) for call in calls} == {("failed", None)}
+    assert log.records[-1].event.reason == "duration_expired"
+
+
+def test_an_answer_that_cannot_be_written_ends_the_session_and_leaves_no_gap():
+    log = run(model=Answering(Generation(text="hi", usage=Usage(input_tokens=2**64))), messages_per_minute=6)
+    assert [record.seq for record in log.records] == list(range(1, len(log.records) + 1))
+    assert log.kinds[-2:] == ["error", "session_end"]
+
+
+def test_a_session_that_is_over_takes_nothing():
+    async def posts_afterwards() -> None:
+        subject = session(Model(), log, duration_seconds=3.0)
+        await subject.run()
+        length = len(log.lines)
+        subject.receive(ParticipantPosted(content="too late"))
+        assert len(log.lines) == length
+
+    log = ListLog()
+    run_in_virtual_time(posts_afterwards())
 
 
 def test_a_call_is_logged_with_what_was_asked_and_how_long_it_took():
@@ -142,13 +169,13 @@ def test_an_error_of_ours_ends_this_session_and_stands_in_its_log(monkeypatch):
 
 
 def test_inputs_from_within_an_observer_wait_their_turn():
-    class Answering(Watcher):
+    class Chatty(Watcher):
         def record_kept(self, record) -> None:
             super().record_kept(record)
             if isinstance(record.event, MessagePosted) and record.event.content == "ping":
                 self.subject.receive(ParticipantPosted(content="pong"))
 
-    watcher = Answering()
+    watcher = Chatty()
 
     async def posts(subject) -> None:
         watcher.subject = subject
