@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from typing import Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 
 from server import __version__
@@ -20,6 +21,7 @@ DEMO_TOKEN = "1234"
 """The seed's: anybody's, as often as they like. Each start with it is a new session."""
 
 MAX_BODY_BYTES = 64 * 1024
+BODY_SECONDS = 10.0
 
 ENDPOINTS = {
     "session_start": "POST /session/start",
@@ -83,10 +85,16 @@ async def read_json(request: Request) -> Any:
 async def _body(request: Request) -> bytes:
     """Read the body, but no more of it than is taken. (Starlette's own limit would not answer in our envelope.)"""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise RequestRefused("too_large", f"The body is larger than {MAX_BODY_BYTES:,} bytes.")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise RequestRefused("too_large", f"The body is larger than {MAX_BODY_BYTES:,} bytes.")
+    except TimeoutError:
+        raise RequestRefused("timeout", f"The body did not come within {BODY_SECONDS:g} seconds.") from None
+    except ClientDisconnect:
+        raise RequestRefused("client_gone", "Whoever asked has left.") from None
     return bytes(body)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from functools import lru_cache
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
@@ -34,6 +35,7 @@ class SecurityMiddleware:
     def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
         self._app = app
         self._allowed_hosts = frozenset(host.lower() for host in settings.allowed_hosts)
+        self._exposure_problem = lru_cache(maxsize=64)(settings.exposure_problem)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -47,10 +49,18 @@ class SecurityMiddleware:
                 _add_headers(MutableHeaders(scope=message), request_id, scope["scheme"])
             await send(message)
 
-        if not self._host_is_allowed(connection):
-            await self._refuse(scope, receive, send_with_headers)
+        if refused := self._refusal(connection):
+            await self._refuse(refused, scope, receive, send_with_headers)
         else:
             await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+    def _refusal(self, connection: HTTPConnection) -> RequestRefused | None:
+        if not self._host_is_allowed(connection):
+            return RequestRefused("host_not_allowed", "This server does not answer under that name (ALLOWED_HOSTS).")
+        address, port = connection.scope.get("server") or ("", None)
+        if port is not None and self._exposure_problem(address):  # another server than ours was told where to listen
+            return RequestRefused("exposed", "This server is not set up to be reached from other machines.")
+        return None
 
     def _host_is_allowed(self, connection: HTTPConnection) -> bool:
         if not self._allowed_hosts:
@@ -58,11 +68,10 @@ class SecurityMiddleware:
         host = connection.headers.get("host", "").lower()
         return host in self._allowed_hosts or host.rsplit(":", 1)[0] in self._allowed_hosts
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _refuse(self, refused: RequestRefused, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
             return
-        refused = RequestRefused("host_not_allowed", "This server does not answer under that name (ALLOWED_HOSTS).")
         await envelope(Request(scope), refused)(scope, receive, send)
 
 

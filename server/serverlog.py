@@ -32,6 +32,8 @@ def redact(record: logging.LogRecord) -> bool:
     if record.msg == _INVALID_UTF8:
         return False  # a client's doing, answered with 1007; its traceback tells nothing
     if isinstance(record.args, tuple):
+        if record.name == "uvicorn.access":
+            record.args = ("-", *record.args[1:])  # whose address this is, is nobody's business
         record.args = tuple(_redacted(arg) if isinstance(arg, str) else arg for arg in record.args)
     return True
 

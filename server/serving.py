@@ -8,10 +8,13 @@ import socket
 from collections.abc import Callable
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from experiments.experiment import Experiment
 from server import __version__, limits, protocol, serverlog
 from server.app import chosen_experiment, create_app
+from server.errors import InvalidSettings
+from server.guard import GuardedHttp
 from server.listening import listening_socket
 from server.participant import DEMO_TOKEN
 from server.settings import ServerSettings
@@ -21,7 +24,8 @@ GRACEFUL_SECONDS = 10
 
 def serve(settings: ServerSettings) -> None:
     """Listen until told to stop. Everything that can be wrong is found before the first connection is taken."""
-    settings.refuse_exposure()
+    if exposed := settings.exposure_problem(settings.host):
+        raise InvalidSettings([exposed])
     limits.raise_descriptor_limit()
     experiment = chosen_experiment(settings)
     serverlog.configure(settings.log_level, as_json=settings.json_logs)
@@ -30,22 +34,27 @@ def serve(settings: ServerSettings) -> None:
     app = create_app(settings, experiment)
     listener = listening_socket(settings.host, settings.port)
     server = _Server(
-        uvicorn.Config(
-            app,
-            ws="websockets-sansio",
-            ws_max_size=protocol.MAX_FRAME_BYTES,
-            ws_per_message_deflate=False,
-            timeout_graceful_shutdown=GRACEFUL_SECONDS,
-            server_header=False,
-            access_log=False,
-            log_config=None,
-            proxy_headers=bool(settings.trusted_proxies),
-            forwarded_allow_ips=list(settings.trusted_proxies),
-        ),
+        uvicorn_config(app, settings),
         on_started=lambda: print(banner(settings, experiment, listener), flush=True),  # noqa: T201  for whoever started it
     )
     calm_garbage_collector()
     server.run(sockets=[listener])
+
+
+def uvicorn_config(app: ASGIApp, settings: ServerSettings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=GuardedHttp,
+        ws="websockets-sansio",
+        ws_max_size=protocol.MAX_FRAME_BYTES,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=GRACEFUL_SECONDS,
+        server_header=False,
+        access_log=False,
+        log_config=None,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+    )
 
 
 def calm_garbage_collector() -> None:

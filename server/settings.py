@@ -51,34 +51,31 @@ class ServerSettings(BaseSettings):
         return value.upper() if isinstance(value, str) else value
 
     @property
-    def is_loopback(self) -> bool:
-        try:
-            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
-        except ValueError:
-            return self.host == "localhost"
-
-    @property
     def experiment_folder(self) -> Path:
         return experiment_folder(self.experiment_dir)
 
-    def refuse_exposure(self) -> None:
-        """Raise InvalidSettings if this would let strangers in."""
-        if self.is_loopback:
-            return
+    def exposure_problem(self, host: str) -> str | None:
+        """Return why listening on `host` would let strangers in, if it would."""
+        if _is_loopback(host):
+            return None
         if self.researcher_key is None:
-            raise InvalidSettings(
-                [
-                    f"HOST: {self.host} can be reached from other machines, which needs a RESEARCHER_KEY. "
-                    "Set one (a long random text), or leave HOST at 127.0.0.1."
-                ]
+            return (
+                f"HOST: {host} can be reached from other machines, which needs a RESEARCHER_KEY. "
+                "Set one (a long random text), or leave HOST at 127.0.0.1."
             )
         if not self.allow_demo:
-            raise InvalidSettings(
-                [
-                    f"HOST: {self.host} can be reached from other machines, and this experiment lets everybody in with "
-                    "the demo token 1234. If that is meant, add --allow-demo (or ALLOW_DEMO=true)."
-                ]
+            return (
+                f"HOST: {host} can be reached from other machines, and this experiment lets everybody in with "
+                "the demo token 1234. If that is meant, add --allow-demo (or ALLOW_DEMO=true)."
             )
+        return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def experiment_folder(asked_for: Path) -> Path:

@@ -21,6 +21,7 @@ from experiments.eventlog.reader import read_records
 from experiments.experiment import load_experiment
 from server.app import create_app
 from server.listening import listening_socket
+from server.serving import uvicorn_config
 from server.settings import ServerSettings
 from simulation.codec import Record
 from simulation.events import SessionEnded
@@ -66,15 +67,7 @@ async def serving(folder: Path, *, settings: dict[str, Any] | None = None, **cha
     experiment = load_experiment(write_settings(folder / "config", **(QUICK | changes)))
     server_settings = ServerSettings(log_dir=folder / "logs", _env_file=None, **(settings or {}))
     listener = listening_socket("127.0.0.1", 0)
-    config = uvicorn.Config(
-        create_app(server_settings, experiment),
-        ws="websockets-sansio",
-        ws_max_size=64 * 1024,
-        ws_per_message_deflate=False,
-        log_config=None,
-        timeout_graceful_shutdown=3,
-    )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(uvicorn_config(create_app(server_settings, experiment), server_settings))
     server.capture_signals = _no_signals  # type: ignore[method-assign]
     with listener:
         async with asyncio.TaskGroup() as tasks:

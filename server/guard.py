@@ -1,0 +1,51 @@
+"""What uvicorn leaves open: a connection on which no request ever becomes whole.
+
+Its faster parser takes a header of any length, and halts every session meanwhile; h11 takes 16 KiB and no more. Neither
+minds a client that connects and says nothing, or a letter a minute: each holds a descriptor until there are none left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+REQUEST_SECONDS = 20.0
+"""How long a connection may take to ask for something, the first time and each time after."""
+
+
+class GuardedHttp(H11Protocol):
+    """uvicorn's protocol, with an end to its patience."""
+
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait_for_request()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._wait_for_request()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        self._stop_waiting()
+        super().handle_websocket_upgrade(event)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait_for_request(self) -> None:
+        self._stop_waiting()
+        self._patience = self.loop.call_later(REQUEST_SECONDS, self._give_up, self.cycle)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _give_up(self, last: Any) -> None:
+        if self.cycle is last:  # no request has begun since
+            self.transport.close()

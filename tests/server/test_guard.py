@@ -1,0 +1,100 @@
+"""Connections on which no request becomes whole cost nobody anything but themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+from participants import ours
+from servers import serving
+from starlette.types import Message
+
+from server import guard, participant
+from server.security import SecurityMiddleware
+from server.settings import ServerSettings
+
+START = b"POST /session/start HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+
+
+@asynccontextmanager
+async def connected(server):
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def test_a_header_without_end_is_refused_and_others_notice_nothing(tmp_path: Path):
+    async with serving(tmp_path) as server, ours(server) as other, connected(server) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 200_000)
+        assert (await reader.read(12)) == b"HTTP/1.1 400"
+        await other.posts("hi")
+        await other.expects_echo("hi")
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"])
+async def test_whoever_asks_for_nothing_is_let_go_of(tmp_path: Path, monkeypatch, sent: bytes):
+    monkeypatch.setattr(guard, "REQUEST_SECONDS", 0.2)
+    async with serving(tmp_path) as server, connected(server) as (reader, writer):
+        writer.write(sent)
+        async with asyncio.timeout(4):  # the idle time that uvicorn grants after an answer is longer
+            answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 200" if b"health" in sent else b"")
+
+
+async def test_a_socket_is_patiently_waited_for(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(guard, "REQUEST_SECONDS", 0.2)
+    async with serving(tmp_path) as server, ours(server) as participant:
+        await asyncio.sleep(0.5)
+        await participant.posts("hi")
+        await participant.expects_echo("hi")
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(participant, "BODY_SECONDS", 0.2)
+    async with serving(tmp_path) as server, connected(server) as (reader, writer):
+        writer.write(START + b'{"token"')
+        assert (await reader.read(12)) == b"HTTP/1.1 408"
+
+
+async def test_whoever_leaves_in_the_middle_of_a_body_is_no_error(tmp_path: Path, caplog):
+    async with serving(tmp_path) as server, ours(server) as other:
+        async with connected(server) as (_, writer):
+            writer.write(START + b'{"token"')
+            await writer.drain()
+        await other.posts("hi")
+        await other.expects_echo("hi")
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR and "failed" in record.message]
+
+
+async def test_what_another_server_exposes_is_not_answered(tmp_path: Path):
+    """`uvicorn server.app:app --host 0.0.0.0` listens where `chatroom serve` would refuse to."""
+
+    async def answers(scope, receive, send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def status(address: str, **settings) -> int:
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "scheme": "http", "server": (address, 80)}
+        middleware = SecurityMiddleware(answers, ServerSettings(_env_file=None, **settings))
+        await middleware(scope, answers, send)
+        if sent[0]["status"] == 403:
+            assert json.loads(sent[1]["body"])["error"] == "exposed"
+        return sent[0]["status"]
+
+    assert await status("127.0.0.1") == 200
+    assert await status("::1") == 200
+    assert await status("192.0.2.1") == 403
+    assert await status("192.0.2.1", researcher_key="k" * 32) == 403
+    assert await status("192.0.2.1", researcher_key="k" * 32, allow_demo=True) == 200
