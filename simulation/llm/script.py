@@ -3,7 +3,8 @@
 `threads` are small conversations about one thing. Whoever says the first line of a thread is its starter; a beat is
 said by the starter or by others, and not before what it follows stands in the room. `intents` say what to answer when
 the participant has spoken: the first whose pattern (a regular expression, case ignored) is found and that has a line
-left. Named groups of the pattern and `slots` fill the `{braces}` of a line. `small_talk` fills the gaps.
+left. Named groups of the pattern and `slots` fill the `{braces}` of a line. `to_members` is said to a member by name,
+`to_replies` and `to_questions` under a quoted message. `small_talk` fills the gaps.
 """
 
 from __future__ import annotations
@@ -11,17 +12,20 @@ from __future__ import annotations
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator, model_validator
 
 from simulation.errors import GenerationError, InvalidJson
-from simulation.strict_json import parse
+from simulation.strict_json import UTF8_BOM, parse
 
 BUILT_IN = "neighbourhood"
+SHOWN_CHARACTERS = 60
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Line = Annotated[str, Field(min_length=1)]
+Line = Annotated[str, Field(pattern=r"\S")]
+
+SLOT = re.compile(r"\{(\w+)\}")
 
 
 class InvalidScript(GenerationError):
@@ -59,21 +63,45 @@ class Intent(_Part):
 
     @field_validator("patterns", mode="before")
     @classmethod
-    def _compiled(cls, patterns: list[str]) -> list[re.Pattern[str]]:
-        return [re.compile(pattern, re.IGNORECASE) for pattern in patterns]
+    def _compile(cls, patterns: Any) -> list[re.Pattern[str]]:
+        if not isinstance(patterns, list):
+            raise ValueError("a list of regular expressions is needed")
+        return [_compiled(pattern) for pattern in patterns]
+
+    @property
+    def groups(self) -> set[str]:
+        """What the patterns name in a text."""
+        return {name for pattern in self.patterns for name in pattern.groupindex}
+
+
+def _compiled(pattern: object) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern, re.IGNORECASE)  # type: ignore[call-overload, no-any-return]  # TypeError says so
+    except (re.error, TypeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{_shown(pattern)} is no regular expression: {error}") from None
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+
+
+class Exchange(_Part):
+    """Something that one member asks of another, and what that one may answer, the next time it has the word."""
+
+    say: Line
+    answers: tuple[Line, ...] = ()
 
 
 class Voice(_Part):
     """How one agent writes: what is done to every line it says."""
 
-    lower_case: bool = False
-    drop_full_stop: bool = False
-    full_stop: bool = False
-    swap: dict[str, str] = {}
-    emoji: tuple[str, ...] = ()
+    lower_case: StrictBool = False
+    drop_full_stop: StrictBool = False
+    full_stop: StrictBool = False
+    swap: dict[str, Line] = {}
+    emoji: tuple[Line, ...] = ()
     emoji_share: Share = 0
-    openers: tuple[str, ...] = ()
-    opener_share: Share = 0
 
     @cached_property
     def swap_pattern(self) -> re.Pattern[str] | None:
@@ -84,11 +112,25 @@ class Script(_Part):
     title: str = ""
     threads: tuple[Thread, ...] = ()
     intents: tuple[Intent, ...] = ()
-    to_members: tuple[Line, ...] = ()
+    to_members: tuple[Exchange, ...] = ()
     to_replies: tuple[Line, ...] = ()
+    to_questions: tuple[Line, ...] = ()
     small_talk: tuple[Line, ...] = ()
-    slots: dict[str, tuple[Line, ...]] = {}
+    slots: dict[str, Annotated[tuple[Line, ...], Field(min_length=1)]] = {}
     voices: tuple[Voice, ...] = ()
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Self:
+        names = [thread.name for thread in self.threads]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"threads: {_shown(sorted(twice)[0])} is there twice")
+        for lines, groups in ((self.small_talk, set()), *((intent.say, intent.groups) for intent in self.intents)):
+            for line in lines:
+                if unknown := set(SLOT.findall(line)) - groups - self.slots.keys():
+                    raise ValueError(f"{_shown(line)}: nothing fills {{{sorted(unknown)[0]}}}; slots does not have it")
+        if not (self.threads or self.small_talk or any(intent.say for intent in self.intents)):
+            raise ValueError("there is nothing to say: threads, small_talk and intents are empty")
+        return self
 
     def threads_about(self, text: str) -> list[Thread]:
         """Return the threads one of whose keywords stands in `text`, case ignored."""
@@ -109,7 +151,7 @@ def load_script(path: Path | None = None) -> Script:
     """Return the script in `path`, or the one that comes with us; raise InvalidScript."""
     path = path or Path(__file__).with_name(f"{BUILT_IN}.json")
     try:
-        return Script.model_validate(parse(path.read_bytes()))
+        return Script.model_validate(parse(path.read_bytes().removeprefix(UTF8_BOM)))
     except OSError as error:
         raise InvalidScript(f"{path}: cannot be read: {error.strerror}") from error
     except InvalidJson as error:
@@ -117,6 +159,5 @@ def load_script(path: Path | None = None) -> Script:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InvalidScript(f"{path}: {where}: {first['msg']}") from error
-    except re.error as error:
-        raise InvalidScript(f"{path}: the pattern {error.pattern!r} is no regular expression: {error}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise InvalidScript(": ".join(part for part in (str(path), where, message) if part)) from error

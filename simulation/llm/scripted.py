@@ -17,17 +17,15 @@ from typing import NamedTuple
 
 from simulation.events import Cause, MessagePosted, SessionStarted
 from simulation.generation import FinishReason, GenerateRequest, Generation, Scene, Usage
-from simulation.llm.script import Beat, Intent, Script, Thread, Voice, load_script
+from simulation.llm.script import SLOT, Beat, Exchange, Intent, Script, Thread, Voice, load_script
 from simulation.pacing import draws
 from simulation.parameters import ModelChoice
 
-ACTIVE_THREADS = 3
+ACTIVE_THREADS = 2
 """How many threads run at once: more is confusing, fewer leaves agents without a line while an answer is pending."""
 SMALL_TALK_SHARE = 0.08
 FILLINGS_TRIED = 12
 """How often slots are filled anew to find a line that was not said yet."""
-
-_SLOT = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(slots=True, eq=False)
@@ -60,11 +58,21 @@ class _OpenThread:
 
 
 class _Candidate(NamedTuple):
-    """A line that could be said; if it is, `beat` is done with and `opened` is where it belongs."""
+    """A line that could be said; if it is, `beat` is done with and `opened` is where it belongs.
+
+    `topic` is a thread that is no news any more, `exchange` what is being asked of somebody.
+    """
 
     line: str
     opened: _OpenThread | None = None
     beat: Beat | None = None
+    topic: Thread | None = None
+    exchange: Exchange | None = None
+
+
+class _Asked(NamedTuple):
+    text: str
+    answers: Sequence[str]
 
 
 class ScriptedProvider:
@@ -93,6 +101,7 @@ class ScriptedModel:
         self._said: dict[str, _OpenThread | None] = {}
         self._shown: set[str] = set()
         self._open: list[_OpenThread] = []
+        self._asked: dict[str, _Asked] = {}
         self._templates: list[str] = []
         self._unopened = self._random.sample(script.threads, len(script.threads))
 
@@ -113,7 +122,7 @@ class ScriptedModel:
         for candidate in self._candidates(scene):
             text = _voiced(self._voice(scene), candidate.line, self._random)
             if text not in self._said:
-                self._remember(candidate, text, scene.agent_name)
+                self._remember(candidate, text, scene)
                 return text
         return None
 
@@ -123,10 +132,16 @@ class ScriptedModel:
             self._shown.add(each.content)
             self._said.setdefault(each.content, None)
 
-    def _remember(self, candidate: _Candidate, text: str, speaker: str) -> None:
-        opened = candidate.opened
+    def _remember(self, candidate: _Candidate, text: str, scene: Scene) -> None:
+        speaker, opened = scene.agent_name, candidate.opened
         self._spent.add(candidate.line)
         self._said[text] = opened
+        if candidate.topic in self._unopened:
+            self._unopened.remove(candidate.topic)
+        if speaker in self._asked and candidate.line in self._asked[speaker].answers:
+            del self._asked[speaker]
+        if candidate.exchange is not None and scene.mention is not None:
+            self._asked[scene.mention] = _Asked(text, candidate.exchange.answers)
         if opened is None:
             return
         if opened not in self._open:
@@ -141,18 +156,33 @@ class ScriptedModel:
     def _candidates(self, scene: Scene) -> Iterator[_Candidate]:
         towards = scene.towards
         if scene.mention is not None:
-            yield from self._plain(self._script.to_members)
+            yield from self._exchanges()
         if towards is not None and towards.sender in scene.members:
             yield from self._continued(self._said.get(towards.content), scene)
-            yield from self._plain(self._script.to_replies)
+            script = self._script
+            yield from self._plain(script.to_questions if "?" in towards.content else script.to_replies)
         elif scene.cause == Cause.REACTION or towards is not None:
             yield from self._answers(towards.content if towards else "")
+        else:
+            yield from self._owed(scene)
         if self._random.random() >= SMALL_TALK_SHARE:
             yield from self._threads(scene)
         yield from self._small_talk()
         yield from self._threads(scene)
 
+    def _exchanges(self) -> Iterator[_Candidate]:
+        unspent = [each for each in self._script.to_members if each.say not in self._spent]
+        for exchange in self._random.sample(unspent, len(unspent)):
+            yield _Candidate(exchange.say, exchange=exchange)
+
+    def _owed(self, scene: Scene) -> Iterator[_Candidate]:
+        """What this agent was asked by name and can still be seen."""
+        asked = self._asked.get(scene.agent_name)
+        if asked is not None and any(asked.text in each.content for each in scene.visible or ()):
+            yield from self._plain(asked.answers)
+
     def _threads(self, scene: Scene) -> Iterator[_Candidate]:
+        self._open = [opened for opened in self._open if not self._has_faded(opened, scene)]
         for opened in self._open:
             yield from self._continued(opened, scene)
         active = [opened for opened in self._open if opened.is_active]
@@ -160,6 +190,12 @@ class ScriptedModel:
             thread = self._unopened[0]
             opened = _OpenThread(thread, scene.agent_name, list(thread.beats))
             yield from self._beat(opened, thread.beats[0])
+
+    def _has_faded(self, opened: _OpenThread, scene: Scene) -> bool:
+        """Whether the talk has moved on so far that whoever took it up again would puzzle everybody."""
+        if scene.visible is None or opened.last_text not in self._shown:
+            return False
+        return all(each.content != opened.last_text for each in scene.visible)
 
     def _continued(self, opened: _OpenThread | None, scene: Scene) -> Iterator[_Candidate]:
         if opened is None or (scene.visible is not None and opened.last_text not in self._shown):
@@ -176,11 +212,14 @@ class ScriptedModel:
             found = _found(intent, heard)
             if found is None:
                 continue
-            lines = self._thread_answers(heard) if intent.thread_answers else intent.say
-            yield from self._filled(lines, found)
+            if intent.thread_answers:
+                yield from self._thread_answers(heard)
+            else:
+                yield from self._filled(intent.say, found)
 
-    def _thread_answers(self, heard: str) -> list[str]:
-        return [line for thread in self._script.threads_about(heard) for line in thread.answers]
+    def _thread_answers(self, heard: str) -> Iterator[_Candidate]:
+        for thread in self._script.threads_about(heard):
+            yield from (_Candidate(line, topic=thread) for line in self._unspent(thread.answers))
 
     def _plain(self, lines: Sequence[str]) -> Iterator[_Candidate]:
         yield from map(_Candidate, self._unspent(lines))
@@ -215,9 +254,9 @@ class ScriptedModel:
             name = match[1]
             if name in found:
                 return found[name]
-            return self._random.choice(self._script.slots.get(name, (name,)))
+            return self._random.choice(self._script.slots[name])
 
-        return _SLOT.sub(filling, template) if "{" in template else template
+        return SLOT.sub(filling, template) if "{" in template else template
 
     def _voice(self, scene: Scene) -> Voice:
         voices = self._script.voices
@@ -244,8 +283,6 @@ def _name(group: str, value: str) -> str:
 def _voiced(voice: Voice, line: str, random: Random) -> str:
     if voice.swap_pattern is not None:
         line = voice.swap_pattern.sub(lambda match: voice.swap[match[0]], line)
-    if voice.openers and random.random() < voice.opener_share:
-        line = random.choice(voice.openers) + line
     if voice.lower_case:
         line = _lowered(line)
     if voice.full_stop and line[-1].isalnum():

@@ -22,6 +22,7 @@ from simulation.parameters import ModelChoice, Timing
 from simulation.runtime.clock import run_in_virtual_time
 
 SCRIPT = load_script()
+SAYS_ONE_THING = {"intents": [{"name": "greeting", "patterns": ["^hello$"], "say": ["hello yourself"]}]}
 
 
 def scripted(seed: int = 1) -> ScriptedModel:
@@ -162,7 +163,37 @@ def test_words_that_only_contain_a_keyword_are_none():
 
 def test_speaks_to_the_member_it_is_to_mention():
     line = speak(scripted(), scene(mention="Bob")) or ""
-    assert _plain(line) in {_plain(each) for each in SCRIPT.to_members}
+    assert _plain(line) in {_plain(each.say) for each in SCRIPT.to_members}
+
+
+def test_a_member_who_was_asked_by_name_answers():
+    model = scripted()
+    asked = speak(model, scene(mention="Bob")) or ""
+    shown = (said(f"@Bob {asked}", "Alice"),)
+    (exchange,) = (each for each in SCRIPT.to_members if _plain(each.say) == _plain(asked))
+    answered = {_plain(each) for each in exchange.answers}
+    assert _plain(speak(model, scene("Eve", visible=shown)) or "") not in answered
+    assert _plain(speak(model, scene("Bob", visible=shown)) or "") in answered
+    assert _plain(speak(model, scene("Bob", visible=shown)) or "") not in answered
+
+
+def test_a_thread_that_the_talk_has_left_behind_is_left_alone():
+    model = scripted()
+    first = speak(model, scene()) or ""
+    (thread,) = (each for each in SCRIPT.threads if _plain(first) in map(_plain, each.beats[0].say))
+    speak(model, scene("Bob", visible=(said(first, "Alice"),)))
+    beats = {_plain(line) for beat in thread.beats for line in beat.say}
+    elsewhere = (said("something else entirely", "Diana"),)
+    assert not beats & {_plain(speak(model, scene(name, visible=elsewhere)) or "") for name in FIVE_AGENTS}
+
+
+def test_what_the_participant_was_told_is_no_news_afterwards():
+    for seed in range(5):
+        model = scripted(seed)
+        assert speak(model, scene(towards=said("is there a bakery here?"), cause="reaction"))
+        (bakery,) = SCRIPT.threads_about("bakery")
+        openings = set(map(_plain, bakery.beats[0].say))
+        assert not openings & {_plain(speak(model, scene(FIVE_AGENTS[n % 5], visible=None)) or "") for n in range(120)}
 
 
 def test_agents_have_voices_of_their_own():
@@ -198,7 +229,7 @@ def test_anybody_can_give_it_a_script_of_their_own(tmp_path: Path):
 
 
 def test_a_script_with_nothing_left_to_say_is_silent(tmp_path: Path):
-    (tmp_path / "short.json").write_text(json.dumps({"to_replies": ["indeed"]}))
+    (tmp_path / "short.json").write_text(json.dumps({"to_replies": ["indeed"]} | SAYS_ONE_THING))
     model = ScriptedProvider(ModelChoice(script="short.json"), tmp_path).for_session(started())
     heard = said("what a day", "Bob")
     assert speak(model, scene(towards=heard)) == "indeed"
@@ -211,6 +242,17 @@ def test_a_script_with_nothing_left_to_say_is_silent(tmp_path: Path):
         ('{"threads": [{"name": "x", "beats": []}]}', "threads.0.beats"),
         ('{"small": []}', "small"),
         ('{"intents": [{"name": "x", "patterns": ["("]}]}', "regular expression"),
+        ('{"intents": [{"name": "x", "patterns": "abc"}]}', "intents.0.patterns: a list of regular expressions"),
+        ('{"intents": [{"name": "x", "patterns": [null]}]}', "intents.0.patterns: None is no regular expression"),
+        ('{"intents": [{"name": "x", "patterns": ["a{99999999999999999999}"]}]}', "is no regular expression"),
+        (json.dumps({"intents": [{"name": "x", "patterns": ["(" * 3000]}]}), "is no regular expression"),
+        ('{"small_talk": ["only {what}"]}', "nothing fills {what}"),
+        ('{"small_talk": ["only {what}"], "slots": {"what": []}}', "slots.what"),
+        ('{"small_talk": [" "]}', "small_talk.0"),
+        ('{"small_talk": ["hi"], "voices": [{"swap": {"hi": ""}}]}', "voices.0.swap.hi"),
+        ('{"small_talk": ["hi"], "voices": [{"lower_case": "yes"}]}', "voices.0.lower_case"),
+        (json.dumps({"threads": [{"name": "x", "beats": [{"say": ["hi"]}]}] * 2}), "'x' is there twice"),
+        ("{}", "there is nothing to say"),
         ("{", "not JSON"),
     ],
 )
