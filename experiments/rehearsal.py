@@ -160,6 +160,7 @@ class Tally:
     emoji_reactions: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     _delay_seconds: float = 0.0
+    _wait_seconds: float = 0.0
     _drawn: dict[str, TurnPlanned | TurnDeferred] = field(default_factory=dict)
 
     def record_kept(self, record: Record) -> None:
@@ -192,12 +193,21 @@ class Tally:
         self.messages_by_cause[turn.cause] += 1
         if turn.cause == Cause.BACKGROUND:
             self._delay_seconds += event.elapsed - turn.drawn_at
+            self._wait_seconds += turn.elapsed - turn.drawn_at
 
     @property
     def mean_delay_seconds(self) -> float:
         """From the draw of a background post to its appearance."""
+        return self._mean(self._delay_seconds)
+
+    @property
+    def mean_wait_seconds(self) -> float:
+        """The part of the delay in which no agent was free."""
+        return self._mean(self._wait_seconds)
+
+    def _mean(self, seconds: float) -> float:
         posted = self.messages_by_cause[Cause.BACKGROUND]
-        return self._delay_seconds / posted if posted else 0.0
+        return seconds / posted if posted else 0.0
 
     @property
     def background_per_session(self) -> float:
@@ -205,8 +215,8 @@ class Tally:
 
     @property
     def expected_per_session(self) -> float:
-        """Configured rate x the time in which a draw can still appear."""
-        seconds = self.parameters.duration_seconds - self.mean_delay_seconds
+        """Configured rate x the time in which a draw can still appear if an agent is free to take it."""
+        seconds = self.parameters.duration_seconds - (self.mean_delay_seconds - self.mean_wait_seconds)
         return self.parameters.messages_per_minute / 60 * seconds
 
     @property

@@ -29,6 +29,7 @@ from experiments.experiment import Experiment, load_experiment
 from experiments.opening import session_started
 from server import health, limits, participant, serverlog
 from server.errors import EXCEPTION_HANDLERS, InvalidSettings
+from server.folders import prepare_folder
 from server.hub import Hub
 from server.security import SecurityMiddleware
 from server.settings import ServerSettings, load_settings
@@ -115,10 +116,7 @@ def _hub(settings: ServerSettings, experiment: Experiment, provider: Provider, c
 def prepare_log_folder(path: Path) -> None:
     """Make the log folder if need be, for its owner alone; raise InvalidSettings if it cannot be written."""
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        probe = path / f".writable-{secrets.token_hex(8)}"
-        probe.touch()
-        probe.unlink()
+        prepare_folder(path)
     except OSError as error:
         raise InvalidSettings(
             [f"LOG_DIR: {path} cannot be written ({error.strerror}). Logs are kept there: choose a folder of yours."]

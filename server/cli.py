@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -21,6 +22,9 @@ app = typer.Typer(
 
 
 def main() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot write is no reason to stop
     app()
 
 
@@ -69,7 +73,7 @@ def rehearse(
     sessions: Annotated[int, typer.Option(help="How many sessions.", min=1)] = 100,
     out: Annotated[Path, typer.Option(help="Folder for their logs.")] = Path("rehearsal"),
     seed: Annotated[int, typer.Option(help="Everything follows from it.", min=0)] = 0,
-    model_latency: Annotated[float, typer.Option(help="Seconds that the model takes.", min=0)] = 0.0,
+    model_latency: Annotated[float, typer.Option(help="Seconds that the model takes.", min=0, max=3600)] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Run whole sessions in virtual time and show what they came to."""
@@ -77,11 +81,16 @@ def rehearse(
     from experiments.experiment import load_experiment
     from server.rehearsing import run
     from server.settings import experiment_folder
+    from simulation.errors import GenerationError
 
     try:
         run(load_experiment(experiment_folder(folder)), sessions, out, seed, model_latency, as_json=as_json)
     except InvalidExperiment as error:
         _stop(*map(str, error.problems))
+    except InvalidSettings as error:
+        _stop(*error.problems)
+    except GenerationError as error:
+        _stop(f"language model: {error}")
 
 
 def _stop(*problems: str) -> NoReturn:

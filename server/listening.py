@@ -16,8 +16,9 @@ def listening_socket(host: str, port: int) -> socket.socket:
     """Return a bound socket; raise InvalidSettings if the address cannot be had."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
-        raise InvalidSettings([f"HOST: {host!r} is no address of this machine ({error.strerror})"]) from error
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidSettings([f"HOST: {host!r} is no address of this machine ({reason})"]) from error
     # The protocol is named because asyncio sets TCP_NODELAY only where it is: without, every echo waits 40 ms.
     listener = socket.socket(family, kind, socket.IPPROTO_TCP)
     try:

@@ -7,19 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from experiments.experiment import Experiment, load_warnings
 from experiments.rehearsal import Tally, rehearse
+from server.errors import InvalidSettings
+from server.folders import prepare_folder
 
 
 def run(experiment: Experiment, sessions: int, out: Path, seed: int, model_latency: float, *, as_json: bool) -> None:
     """Rehearse, write the logs to `out`, and print what they came to."""
-    out.mkdir(parents=True, exist_ok=True)
+    _make_folder(out)
     errors = Console(stderr=True)
     for warning in load_warnings(experiment.parameters, model_latency):
-        errors.print(f"[yellow]Warning:[/] {warning}")
+        errors.print(f"[yellow]Warning:[/] {escape(warning)}")
     with _progress(errors) as progress:
         task = progress.add_task("Rehearsing", total=sessions)
         tally = rehearse(
@@ -33,7 +36,16 @@ def run(experiment: Experiment, sessions: int, out: Path, seed: int, model_laten
     if as_json:
         print(json.dumps(_summary(tally, out, seed), ensure_ascii=False, indent=2))  # noqa: T201
     else:
-        Console().print(_table(tally), f"\nLogs: {out}/ ({sessions} files, seed {seed})", sep="")
+        files = "1 file" if sessions == 1 else f"{sessions:,} files"
+        Console().print(_table(tally), escape(f"\nLogs: {out}/ ({files}, seed {seed})"), sep="")
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        prepare_folder(out)
+    except OSError as error:
+        problem = f"--out: {out} cannot be written ({error.strerror}). Choose a folder of yours."
+        raise InvalidSettings([problem]) from None
 
 
 def _progress(console: Console) -> Progress:
@@ -56,6 +68,7 @@ def _summary(tally: Tally, out: Path, seed: int) -> dict[str, Any]:
             "delivered": round(tally.background_per_session, 3),
         },
         "mean_seconds_from_draw_to_appearance": round(tally.mean_delay_seconds, 3),
+        "mean_seconds_without_a_free_agent": round(tally.mean_wait_seconds, 3),
         "reaction_share": {
             "configured": parameters.user_response_probability,
             "delivered": round(tally.reaction_share, 4) if tally.participant_messages else None,
@@ -70,7 +83,8 @@ def _summary(tally: Tally, out: Path, seed: int) -> dict[str, Any]:
 def _table(tally: Tally) -> Table:
     parameters = tally.parameters
     minutes = parameters.duration_seconds / 60
-    table = Table(title=f"{tally.sessions} sessions of {minutes:g} minutes, rehearsed", title_justify="left")
+    sessions = "1 session" if tally.sessions == 1 else f"{tally.sessions:,} sessions"
+    table = Table(title=f"{sessions} of {minutes:g} minutes, rehearsed", title_justify="left")
     table.add_column("")
     table.add_column("configured", justify="right")
     table.add_column("delivered", justify="right")
@@ -80,6 +94,7 @@ def _table(tally: Tally) -> Table:
         "  a session, of their own accord", f"{tally.expected_per_session:.1f}", f"{tally.background_per_session:.1f}"
     )
     table.add_row("  from draw to appearance", "", f"{tally.mean_delay_seconds:.1f} s")
+    table.add_row("  of which no agent was free", "", f"{tally.mean_wait_seconds:.1f} s")
     wanted = parameters.user_response_probability
     share = f"{tally.reaction_share:.1%}" if tally.participant_messages else "no messages"
     table.add_row("reaction share", f"{wanted:.1%}", share)
@@ -89,5 +104,5 @@ def _table(tally: Tally) -> Table:
         table.add_row(f"turns that came to nothing: {reason}", "", f"{count:,}")
     table.add_section()
     for name, share_of_messages in tally.share_by_agent.items():
-        table.add_row(f"messages by {name}", "", f"{share_of_messages:.1%}")
+        table.add_row(escape(f"messages by {name}"), "", f"{share_of_messages:.1%}")
     return table

@@ -9,6 +9,8 @@ import orjson
 
 _SOCKET_PATH = re.compile(r"/ws/[^\s\"]+")
 _QUERY = re.compile(r"\?[^\s\"]*")
+_ADDRESS_FIRST = '%s - "'
+"""How uvicorn's lines about a client begin: with its address, which is nobody's business."""
 _INVALID_UTF8 = "Invalid UTF-8 sequence received from client."
 
 
@@ -21,7 +23,7 @@ def configure(level: str, *, as_json: bool) -> None:
 
 
 def redact_uvicorn() -> None:
-    """Take session ids and query strings out of what uvicorn logs, also where its own command started us."""
+    """Take addresses, session ids and query strings out of what uvicorn logs, also where its own command started us."""
     for name in ("uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         if redact not in logger.filters:
@@ -32,8 +34,8 @@ def redact(record: logging.LogRecord) -> bool:
     if record.msg == _INVALID_UTF8:
         return False  # a client's doing, answered with 1007; its traceback tells nothing
     if isinstance(record.args, tuple):
-        if record.name == "uvicorn.access":
-            record.args = ("-", *record.args[1:])  # whose address this is, is nobody's business
+        if str(record.msg).startswith(_ADDRESS_FIRST):
+            record.args = ("-", *record.args[1:])
         record.args = tuple(_redacted(arg) if isinstance(arg, str) else arg for arg in record.args)
     return True
 

@@ -80,7 +80,7 @@ def _is_loopback(host: str) -> bool:
 
 def experiment_folder(asked_for: Path) -> Path:
     """Return the folder asked for; where that is `config` and there is none, the one that we come with."""
-    if asked_for.exists() or asked_for != DEFAULT_EXPERIMENT:
+    if asked_for != DEFAULT_EXPERIMENT or asked_for.exists():
         return asked_for
     return next((folder for folder in (PACKAGED_CONFIG, CHECKOUT_CONFIG) if folder.is_dir()), asked_for)
 
@@ -90,6 +90,8 @@ def load_settings(**flags: Any) -> ServerSettings:
     given = {name: value for name, value in flags.items() if value is not None}
     try:
         return ServerSettings(**given)
+    except (OSError, UnicodeError) as error:
+        raise InvalidSettings([f".env: cannot be read ({getattr(error, 'strerror', None) or error})"]) from error
     except ValidationError as error:
         raise InvalidSettings(
             [f"{_name(each)}: {_shown(each)}{_lowered(each['msg'])}" for each in error.errors(include_url=False)]

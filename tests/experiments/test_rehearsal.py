@@ -62,3 +62,12 @@ def test_the_models_latency_is_felt(tmp_path: Path):
     loaded = experiment(tmp_path / "config", timing={"scale": 0}, act_weights={"reaction": 0})
     tally = rehearse(loaded, sessions=5, out=tmp_path, seed=1, model_latency=8)
     assert tally.mean_delay_seconds == pytest.approx(8, abs=0.1)
+
+
+def test_agents_who_cannot_keep_up_are_seen_to_deliver_less(tmp_path: Path):
+    loaded = experiment(tmp_path / "config", messages_per_minute=120, user_response_probability=0)
+    tally = rehearse(loaded, sessions=2, out=tmp_path, seed=1, model_latency=8)
+    minutes = loaded.parameters.duration_seconds / 60
+    assert tally.delivered_per_minute == pytest.approx(tally.background_per_session / minutes, rel=0.02)
+    assert tally.delivered_per_minute < 60
+    assert tally.mean_wait_seconds > 60

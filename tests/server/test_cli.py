@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from folders import write_settings
 from servers import run_command
 
@@ -61,3 +62,30 @@ def test_a_rehearsal_of_a_bad_folder_says_what_is_wrong(tmp_path: Path):
     done = run_command(*CHATROOM, "rehearse", "config", "--sessions", "1", folder=tmp_path)
     assert done.returncode == 2
     assert "num_agents: 3 is not allowed: agent_names has 5 names" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments", "message"),
+    [
+        ({"language_model": {"script": "bad.json"}}, (), "bad.json: there is nothing to say"),
+        ({}, ("--out", "bad.json"), "--out: bad.json cannot be written"),
+        ({}, ("--model-latency", "inf"), "--model-latency"),
+    ],
+)
+def test_a_rehearsal_that_cannot_be_says_why(tmp_path: Path, settings, arguments, message):
+    (write_settings(tmp_path / "config", **settings) / "bad.json").write_text("{}")
+    (tmp_path / "bad.json").write_text("{}")
+    done = run_command(*CHATROOM, "rehearse", "config", "--sessions", "1", *arguments, folder=tmp_path)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_names_are_shown_as_they_are(tmp_path: Path):
+    names = ["[bold]", "[/red]", "日本", "Diana", "Eve"]
+    write_settings(tmp_path / "config", agent_names=names)
+    command = ("rehearse", "config", "--sessions", "1", "--out", "o[/a]")
+    done = run_command(*CHATROOM, *command, folder=tmp_path, environment={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.stderr
+    for shown in ("messages by [bold]", "messages by [/red]", "\\u65e5\\u672c", "Logs: o[/a]/ (1 file,"):
+        assert shown in done.stdout

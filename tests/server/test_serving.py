@@ -80,7 +80,7 @@ async def test_the_server_log_holds_no_text_no_address_and_no_whole_session_id(f
     assert participant.session_id[:8] in process.output
 
 
-async def test_uvicorns_own_command_works_and_logs_no_session_id(folder: Path):
+async def test_uvicorns_own_command_works_and_logs_no_session_id_and_no_address(folder: Path):
     command = ("-m", "uvicorn", "server.app:app", "--port", "0")
     with Process(*command, folder=folder) as process:
         server = Server(
@@ -93,6 +93,8 @@ async def test_uvicorns_own_command_works_and_logs_no_session_id(folder: Path):
             assert await participant.reads_until_closed() == 1009
         process.stop()
     assert participant.session_id not in process.output
+    assert '"POST /session/start HTTP/1.1" 200' in process.output
+    assert not re.findall(r"127\.0\.0\.1:\d+ - ", process.output)
 
 
 async def test_json_logs_are_json(folder: Path):
@@ -121,8 +123,15 @@ REFUSED = {
         "--allow-demo",
     ),
     "an address that is not ours": ({}, {}, ("--host", "203.0.113.7", "--allow-demo"), "RESEARCHER_KEY"),
+    "an address that is none": (
+        {"RESEARCHER_KEY": "long enough"},
+        {},
+        ("--host", "a..b", "--allow-demo"),
+        "HOST: 'a..b' is no address",
+    ),
     "several workers": ({}, {}, ("--workers", "4"), "shared database"),
     "a folder that is missing": ({}, {}, ("--experiment", "nowhere"), "the file is missing"),
+    "a folder that cannot be": ({}, {}, ("--experiment", "x" * 5000), "File name too long"),
 }
 
 
