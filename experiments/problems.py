@@ -61,6 +61,8 @@ def allowed_by(schema: Mapping[str, Any], root: Mapping[str, Any]) -> str:
         return "one of " + ", ".join(shown(value) for value in schema["enum"])
     if "const" in schema:
         return shown(schema["const"])
+    if "properties" in schema:
+        return "an object, {...}, which may have " + ", ".join(schema["properties"])
     words = _TYPES.get(schema.get("type", ""), "a value")
     return f"{words}{_range(schema)}"
 

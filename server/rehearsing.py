@@ -94,7 +94,7 @@ def _table(tally: Tally) -> Table:
         "  a session, of their own accord", f"{tally.expected_per_session:.1f}", f"{tally.background_per_session:.1f}"
     )
     table.add_row("  from draw to appearance", "", f"{tally.mean_delay_seconds:.1f} s")
-    table.add_row("  of which no agent was free", "", f"{tally.mean_wait_seconds:.1f} s")
+    table.add_row("    with no agent free", "", f"{tally.mean_wait_seconds:.1f} s")
     wanted = parameters.user_response_probability
     share = f"{tally.reaction_share:.1%}" if tally.participant_messages else "no messages"
     table.add_row("reaction share", f"{wanted:.1%}", share)

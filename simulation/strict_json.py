@@ -39,6 +39,9 @@ def parse(data: bytes, *, max_bytes: int = 0) -> Any:
     return value
 
 
+_CURLY_QUOTES = ("“", "”", "„", "‘", "’", "«")
+
+
 def _text(data: bytes) -> str:
     try:
         return data.decode("utf-8")
@@ -51,9 +54,13 @@ def _text(data: bytes) -> str:
 def _reason(error: json.JSONDecodeError, text: str) -> str:
     if not text.strip():
         return "empty"
-    before = text[: error.pos].rstrip()
-    if before.endswith(",") and text[error.pos : error.pos + 1] in ("}", "]"):
+    before, after = text[: error.pos].rstrip(), text[error.pos :]
+    if before.endswith(",") and after[:1] in ("}", "]"):
         return "a comma too many before the closing bracket"
+    if after.startswith(_CURLY_QUOTES):
+        return f'a curly quote, {after[0]}; write straight ones, "'
+    if after.startswith(("//", "/*", "#")):
+        return "a comment; JSON has none"
     reason = error.msg[0].lower() + error.msg[1:]
     return f"not JSON: {reason}"
 
