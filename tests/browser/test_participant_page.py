@@ -294,6 +294,27 @@ def _lets_in_once(ws: WebSocketRoute, routes: list[WebSocketRoute]) -> None:
         ws.connect_to_server()
 
 
+async def test_a_message_without_an_echo_is_sent_again_on_a_new_connection(browser, tmp_path):
+    routes: list[WebSocketRoute] = []
+    async with visiting(browser, tmp_path, user_response_probability=0) as chat:
+        await chat.page.clock.install()
+        await chat.page.route_web_socket(re.compile("/ws/"), lambda ws: _swallows_at_first(ws, routes))
+        await chat.enters()
+        await chat.writes("into the void")
+        await expect(chat.page.get_by_role("img", name="Sending")).to_be_visible()
+        await chat.page.clock.fast_forward(10_500)
+        await expect(chat.page.get_by_role("img", name="Sent")).to_be_visible(timeout=10_000)
+        assert len(routes) == 2
+
+
+def _swallows_at_first(ws: WebSocketRoute, routes: list[WebSocketRoute]) -> None:
+    """On the first connection, what the participant writes never arrives: a phone that changed network."""
+    server = ws.connect_to_server()
+    routes.append(ws)
+    is_first = len(routes) == 1
+    ws.on_message(lambda data: None if is_first and "user_message" in data else server.send(data))
+
+
 async def test_members_may_be_called_what_they_like(browser, tmp_path):
     names = ["Anne-Marie", "Bob (dad)", "O'Neil", "D.J. [1]", "a|b$^"]
     async with visiting(browser, tmp_path, agent_names=names, user_response_probability=0) as chat:
