@@ -218,8 +218,9 @@ class ScriptedModel:
                 yield from self._filled(intent.say, found)
 
     def _thread_answers(self, heard: str) -> Iterator[_Candidate]:
+        """What is known of the threads that `heard` touches on: the most helpful first, as the script has them."""
         for thread in self._script.threads_about(heard):
-            yield from (_Candidate(line, topic=thread) for line in self._unspent(thread.answers))
+            yield from (_Candidate(line, topic=thread) for line in thread.answers if line not in self._spent)
 
     def _plain(self, lines: Sequence[str]) -> Iterator[_Candidate]:
         yield from map(_Candidate, self._unspent(lines))
@@ -289,7 +290,7 @@ def _voiced(voice: Voice, line: str, random: Random) -> str:
         line += "."
     elif voice.drop_full_stop and line.endswith(".") and not line.endswith(".."):
         line = line[:-1]
-    if voice.emoji and random.random() < voice.emoji_share and line[-1].isascii():
+    if voice.emoji and random.random() < voice.emoji_share and line[-1].isascii() and "?" not in line:
         line = f"{line} {random.choice(voice.emoji)}"
     return line
 
