@@ -7,6 +7,7 @@ their browser loads. One connection speaks for a participant, the newest; the on
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import uuid
 from collections import OrderedDict
@@ -128,11 +129,10 @@ class Hub:
         except LogError as error:
             logger.error("no log, no session: %s", error)
             raise SocketRefused(Close.OVERLOADED, "not admitting") from error
-        try:
+        with contextlib.ExitStack() as if_it_fails:
+            if_it_fails.callback(log.close)
             session = SimulationSession(start, model=self._provider.for_session(start), clock=self._clock, log=log)
-        except BaseException:
-            log.close()
-            raise
+            if_it_fails.pop_all()
         del self._pending[session_id]
         task = self._tasks.create_task(self._run(session), name=f"session {session_id[:8]}")
         self._live[session_id] = _Live(session, task)

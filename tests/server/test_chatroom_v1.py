@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 from participants import ours, plain, start
 from servers import serving
 from websockets.exceptions import ConnectionClosed
 
+from experiments.eventlog.folder import LogFolder
 from server import connection, protocol
 from simulation.events import MessagePosted, ModelCalled
+from simulation.llm.scripted import ScriptedProvider
 
 
 async def test_the_subprotocol_is_agreed_on(tmp_path: Path):
@@ -285,6 +289,27 @@ async def test_no_log_no_session(tmp_path: Path):
             await participant.sends({"type": "hello"})
             assert await participant.reads_until_closed() == 1013
         assert (server.log_dir / f"{session_id}.json").read_text() == "somebody else's"
+
+
+async def test_a_session_that_cannot_begin_keeps_no_file_open(tmp_path: Path, monkeypatch):
+    def breaks(self, start):
+        raise ZeroDivisionError("as arranged")
+
+    opened = []
+    create = LogFolder.create
+
+    def remembers(self, session_id):
+        opened.append(create(self, session_id))
+        return opened[-1]
+
+    monkeypatch.setattr(LogFolder, "create", remembers)
+    monkeypatch.setattr(ScriptedProvider, "for_session", breaks)
+    async with serving(tmp_path) as server, ours(server, hello=False) as participant:
+        await participant.sends({"type": "hello"})
+        assert await participant.reads_until_closed() == 1011
+    (log,) = opened
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(log.pending.descriptor)
 
 
 async def test_an_error_in_a_socket_costs_that_socket_and_no_other(tmp_path: Path, monkeypatch):
