@@ -26,6 +26,7 @@ TARGET_SPAN_MESSAGES = 6
 TARGET_DECAY = 0.6
 """How much less likely each older message is to be quoted or reacted to."""
 EMOJI = ("👍", "😂", "❤️", "😮", "🙏", "😢")
+QUESTION_MARKS = "?؟？"
 EMOJI_WEIGHTS = (34, 26, 20, 9, 7, 4)
 
 
@@ -119,7 +120,12 @@ def _quotable(state: SessionState, agent_name: str) -> Iterator[MessagePosted]:
 
 def _reactable(state: SessionState, agent_name: str) -> Iterator[MessagePosted]:
     given = state.reactions
-    return (m for m in _quotable(state, agent_name) if not given.get((m.message_id, agent_name)))
+    return (m for m in _quotable(state, agent_name) if not given.get((m.message_id, agent_name)) and not _asks(m))
+
+
+def _asks(message: MessagePosted) -> bool:
+    """A question wants words: an emoji under it reads as mockery."""
+    return any(mark in message.content for mark in QUESTION_MARKS)
 
 
 def _draw_target(messages: Iterable[MessagePosted], random: Random) -> str | None:

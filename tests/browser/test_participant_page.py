@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -322,6 +323,77 @@ async def test_members_may_be_called_what_they_like(browser, tmp_path):
         for number, name in enumerate(names):
             await chat.writes(f"@{name} are you there?")
             await expect(chat.page.locator(".message.own .mention").nth(number)).to_have_text(f"@{name}")
+
+
+async def test_a_name_written_from_right_to_left_turns_nothing_round_but_itself(browser, tmp_path):
+    names = ["محمد علي", "Bob", "Charlie", "Diana", "Eve"]
+    async with visiting(browser, tmp_path, agent_names=names, user_response_probability=0) as chat:
+        await chat.enters()
+        await chat.writes("@محمد علي are you there?")
+        content = chat.page.locator(".message.own .content")
+        await expect(content.locator(".mention")).to_have_text("@محمد علي")
+        assert await content.evaluate("each => getComputedStyle(each).direction") == "ltr"
+
+
+async def test_what_the_server_will_not_have_is_marked_and_not_sent_again(browser, tmp_path):
+    async with visiting(browser, tmp_path, user_response_probability=0) as chat:
+        await chat.page.route_web_socket(re.compile("/ws/"), _refuses_what_is_bad)
+        await chat.enters()
+        await chat.writes("something bad")
+        await expect(chat.page.get_by_role("img", name="Not sent")).to_be_visible()
+        await chat.writes("something good")
+        await expect(chat.page.get_by_role("img", name="Sent", exact=True)).to_be_visible()
+        await expect(chat.page.locator(".message .content").last).to_have_text("something good")
+
+
+def _refuses_what_is_bad(ws: WebSocketRoute) -> None:
+    server = ws.connect_to_server()
+
+    def passes_on(data: str | bytes) -> None:
+        frame = json.loads(data)
+        if "bad" in frame.get("content", ""):
+            ws.send(json.dumps({"type": "error", "code": "x", "client_message_id": frame["client_message_id"]}))
+        else:
+            server.send(data)
+
+    ws.on_message(passes_on)
+
+
+async def test_what_nobody_can_type_is_not_sent(browser, tmp_path):
+    async with visiting(browser, tmp_path, user_response_probability=0) as chat:
+        await chat.enters()
+        await chat.writes("a\x00b\x85")
+        await expect(chat.page.get_by_role("img", name="Sent")).to_be_visible()
+        await expect(chat.page.locator(".message.own .content")).to_have_text("ab")
+
+
+ALONE = {"😂": True, "🇩🇪🇫🇷": True, "1️⃣": True, "👩‍👩‍👧": True, "™": False, "ok 😂": False}
+
+
+async def test_emoji_alone_are_drawn_large_and_signs_are_not(browser, tmp_path):
+    async with visiting(browser, tmp_path, user_response_probability=0) as chat:
+        await chat.enters()
+        for number, (content, is_big) in enumerate(ALONE.items()):
+            await chat.writes(content)
+            own = chat.page.locator(".message.own").nth(number)
+            await expect(own).to_be_visible()
+            assert await own.evaluate("each => each.classList.contains('big-emoji')") == is_big, content
+
+
+async def test_the_button_of_a_tall_message_comes_to_the_pointer(browser, tmp_path):
+    async with visiting(browser, tmp_path, LAPTOP, user_response_probability=0) as chat:
+        await chat.enters()
+        await chat.writes("word " * 790)
+        await expect(chat.page.get_by_role("img", name="Sent")).to_be_visible()
+        await chat.page.locator(".message.own .meta").hover()
+        await expect(chat.page.locator(".message.own .reply-button")).to_be_in_viewport()
+
+
+async def test_a_link_is_remembered_until_it_is_used(browser, tmp_path):
+    async with visiting(browser, tmp_path) as chat:
+        await chat.opens("?token=1234")
+        await chat.page.reload()
+        await expect(chat.page.get_by_label("Access code")).to_have_value("1234")
 
 
 async def test_what_is_too_long_is_said_and_kept(browser, tmp_path):

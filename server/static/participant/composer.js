@@ -62,10 +62,11 @@ export class Composer {
   }
 
   #changed() {
-    const excess = Array.from(this.#text.value.trim()).length - MAX_CHARACTERS;
+    const content = cleaned(this.#text.value);
+    const excess = Array.from(content).length - MAX_CHARACTERS;
     this.#problem.hidden = excess <= 0;
     this.#problem.textContent = excess > 0 ? `This message is ${excess.toLocaleString()} characters too long.` : "";
-    this.#send.disabled = excess > 0 || this.#text.value.trim() === "";
+    this.#send.disabled = excess > 0 || content === "";
     this.#text.style.height = "auto";
     this.#text.style.height = `${this.#text.scrollHeight}px`;
   }
@@ -73,7 +74,7 @@ export class Composer {
   /** @param {SubmitEvent} event */
   #submitted(event) {
     event.preventDefault();
-    const content = this.#text.value.trim();
+    const content = cleaned(this.#text.value);
     if (this.#send.disabled) return;
     this.#text.value = "";
     this.#changed();
@@ -81,4 +82,9 @@ export class Composer {
     if (this.#quoted) this.quote(null);
     this.#onSend(content, replyTo);
   }
+}
+
+/** What nobody types and the server would refuse: control characters, halves of characters. @param {string} text */
+function cleaned(text) {
+  return text.replace(/(?![\n\t])[\p{Cc}\p{Cs}]/gu, "").trim();
 }

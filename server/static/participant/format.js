@@ -76,7 +76,18 @@ function escaped(text) {
   return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }
 
+const BIG_EMOJI = bigEmojiPattern();
+
+/** Older browsers know no sequences (flags, keycaps): there, those are drawn small. */
+function bigEmojiPattern() {
+  try {
+    return new RegExp("^(?:\\p{RGI_Emoji}\\s*){1,3}$", "v");
+  } catch {
+    return /^(?:\p{Emoji_Presentation}\p{Emoji_Modifier}?\s*){1,3}$/u;
+  }
+}
+
 /** A text of nothing but one to three emoji is drawn large. @param {string} content */
 export function isBigEmoji(content) {
-  return /^(?:\p{Extended_Pictographic}(?:\u200d\p{Extended_Pictographic}|\ufe0f|\p{Emoji_Modifier})*\s*){1,3}$/u.test(content);
+  return BIG_EMOJI.test(content);
 }

@@ -15,7 +15,7 @@ import { colorOf, initialOf, isBigEmoji, mentionPieces, timeText } from "./forma
  */
 
 export const PARTICIPANT = "user";
-const STATUS = { pending: "Sending", sent: "Sent" };
+const STATUS = { pending: "Sending", sent: "Sent", failed: "Not sent" };
 
 /** @param {Element} root @param {string} selector @returns {HTMLElement} */
 function part(root, selector) {
@@ -45,13 +45,20 @@ export function messageElement(message, quoted, members) {
 function nameSender(item, sender, members) {
   const color = colorOf(sender, members);
   const name = part(item, ".sender");
-  name.textContent = sender;
+  name.append(isolated(sender));
   name.classList.add(color);
   const avatar = document.createElement("span");
   avatar.className = `avatar ${color}`;
   avatar.textContent = initialOf(sender);
   avatar.setAttribute("aria-hidden", "true");
   item.prepend(avatar);
+}
+
+/** A name that is written from right to left turns nothing round but itself. @param {string} text */
+function isolated(text) {
+  const element = document.createElement("bdi");
+  element.textContent = text;
+  return element;
 }
 
 /** @param {HTMLElement} element @param {string} content @param {string[]} members */
@@ -61,9 +68,8 @@ function fillContent(element, content, members) {
       element.append(piece.text);
       continue;
     }
-    const mention = document.createElement("span");
+    const mention = isolated(piece.text);
     mention.className = "mention";
-    mention.textContent = piece.text;
     element.append(mention);
   }
 }
@@ -81,8 +87,10 @@ export function writeQuote(box, quoted, members) {
   const isOwn = quoted.sender === PARTICIPANT;
   const color = isOwn ? "color-own" : colorOf(quoted.sender, members);
   box.className = `${box.className.replace(/ ?color-\w+/g, "")} ${color}`;
-  part(box, ".quote-sender").textContent = isOwn ? "You" : quoted.sender;
-  part(box, ".quote-text").textContent = quoted.content;
+  part(box, ".quote-sender").replaceChildren(isolated(isOwn ? "You" : quoted.sender));
+  const text = part(box, ".quote-text");
+  text.replaceChildren();
+  fillContent(text, quoted.content, members);
 }
 
 /** @param {HTMLElement} item @param {Date} date */
@@ -92,11 +100,12 @@ export function showTime(item, date) {
   time.textContent = timeText(date);
 }
 
-/** @param {HTMLElement} item @param {"pending" | "sent" | null} status */
+/** @param {HTMLElement} item @param {"pending" | "sent" | "failed" | null} status */
 export function showStatus(item, status) {
   const mark = part(item, ".status");
   mark.hidden = status === null;
   item.classList.toggle("pending", status === "pending");
+  item.classList.toggle("failed", status === "failed");
   if (status) mark.setAttribute("aria-label", STATUS[status]);
 }
 

@@ -12,6 +12,7 @@ const TYPING_EXPIRES_MS = 30_000;
 // So that a reload finds its way back, to the chat or to its end; this tab only.
 const SESSION_KEY = "chatroom-session";
 const END_KEY = "chatroom-end";
+const TOKEN_KEY = "chatroom-token"; // whoever came by a link never saw their code
 const OVER = {
   over: ["The time is up", "Thank you for taking part. You can close this page now."],
   withdrawn: ["You have left the chat", "Thank you. You can close this page now."],
@@ -87,6 +88,8 @@ class Room {
         return this.#typingChanged(frame.sender, frame.typing);
       case "backlog_end":
         return this.#transcript.pending().forEach((message) => this.#post(message));
+      case "error":
+        return this.#transcript.refuse(frame.client_message_id ?? "");
       case "session_end":
         this.#endedAs = frame.reason === "duration_expired" ? "over" : frame.reason;
     }
@@ -226,22 +229,22 @@ async function join(event) {
 function takeToken() {
   const address = new URL(location.href);
   const token = address.searchParams.get("token");
-  if (token !== null) {
-    address.searchParams.delete("token");
-    history.replaceState(null, "", address);
-  }
-  return token;
+  if (token === null) return;
+  address.searchParams.delete("token");
+  history.replaceState(null, "", address);
+  sessionStorage.setItem(TOKEN_KEY, token);
+  sessionStorage.removeItem(END_KEY);
 }
 
 function begin() {
-  const token = takeToken();
+  takeToken();
   const session = sessionStorage.getItem(SESSION_KEY);
   const end = sessionStorage.getItem(END_KEY);
-  /** @type {HTMLInputElement} */ (element("token")).value = token ?? "";
+  /** @type {HTMLInputElement} */ (element("token")).value = sessionStorage.getItem(TOKEN_KEY) ?? "";
   if (session) {
     show("waiting");
     enter(session);
-  } else if (end !== null && token === null) showEnd(end);
+  } else if (end !== null) showEnd(end);
 }
 
 element("join-form").addEventListener("submit", join);

@@ -11,6 +11,7 @@ import { messageElement, PARTICIPANT, showReactions, showStatus, showTime } from
 const GROUP_MS = 60_000;
 const NEAR_END_PX = 80;
 const FLASH_MS = 1_200;
+const TALL_PX = 160;
 
 export class Transcript {
   /** @type {Map<string, {message: Message, item: HTMLLIElement, reactions: Map<string, string>}>} */ #byId = new Map();
@@ -36,6 +37,7 @@ export class Transcript {
     scroller.addEventListener("scroll", () => this.#isAtEnd() && this.#seen(), { passive: true });
     toNewest.addEventListener("click", () => this.toEnd());
     list.addEventListener("click", (event) => this.#clicked(event));
+    list.addEventListener("pointerover", bringReplyButton);
     new ResizeObserver(() => this.#unseen === 0 && this.toEnd()).observe(scroller);
   }
 
@@ -61,6 +63,14 @@ export class Transcript {
   /** @returns {Message[]} what was sent and not confirmed, oldest first */
   pending() {
     return [...this.#pending.values()].map((entry) => entry.message);
+  }
+
+  /** The server will not have a message of one's own. @param {string} clientId */
+  refuse(clientId) {
+    const entry = this.#pending.get(clientId);
+    if (!entry) return;
+    this.#pending.delete(clientId);
+    showStatus(entry.item, "failed");
   }
 
   /** @param {string} messageId @param {string} sender @param {string} emoji */
@@ -231,4 +241,13 @@ export class Transcript {
     entry.item.classList.add("flash");
     setTimeout(() => entry.item.classList.remove("flash"), FLASH_MS);
   }
+}
+
+/** On a message taller than a glance, the button comes to where the reader points. @param {PointerEvent} event */
+function bringReplyButton(event) {
+  const bubble = /** @type {Element} */ (event.target).closest(".bubble");
+  const button = /** @type {HTMLElement | null | undefined} */ (bubble?.querySelector(".reply-button"));
+  if (!bubble || !button) return;
+  const { top, height } = bubble.getBoundingClientRect();
+  if (height > TALL_PX) button.style.insetBlockStart = `${event.clientY - top}px`;
 }
