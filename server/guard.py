@@ -14,6 +14,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 REQUEST_SECONDS = 20.0
 """How long a connection may take to ask for something, the first time and each time after."""
+MAX_HANDSHAKE_HEADERS = 100
+MAX_HANDSHAKE_LINE = 8_000
+"""A little less than the 128 headers and 8,192 bytes a line that websockets takes."""
 
 
 class GuardedHttp(H11Protocol):
@@ -27,9 +30,13 @@ class GuardedHttp(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self._wait_for_request()
+        if self.transport.get_protocol() is self:  # and not a socket, whose handshake came right behind
+            self._wait_for_request()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        if _is_too_much_for_websockets(event):
+            self.send_400_response("This is no WebSocket handshake.")
+            return
         self._stop_waiting()
         super().handle_websocket_upgrade(event)
 
@@ -49,3 +56,11 @@ class GuardedHttp(H11Protocol):
     def _give_up(self, last: Any) -> None:
         if self.cycle is last:  # no request has begun since
             self.transport.close()
+
+
+def _is_too_much_for_websockets(event: h11.Request) -> bool:
+    """Whether websockets would wait for a body or give up on the handshake: uvicorn then forgets to close it."""
+    names = [name for name, _ in event.headers]
+    lines = [event.target, *(name + value for name, value in event.headers)]
+    has_body = any(name in (b"content-length", b"transfer-encoding") for name in names)
+    return has_body or len(names) > MAX_HANDSHAKE_HEADERS or max(map(len, lines)) > MAX_HANDSHAKE_LINE

@@ -13,6 +13,9 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from simulation.events import MessagePosted
 
+MOST_TOKENS = 2**53
+"""What every reader of the log can count to."""
+
 Role = Literal["system", "user", "assistant"]
 
 
@@ -78,6 +81,20 @@ class Generation:
     usage: Usage = field(default_factory=Usage)
     served_model: str | None = None
     request_id: str | None = None
+
+
+def checked(answer: object) -> Generation:
+    """Return what a provider answered, or raise TypeError if it is nothing that a log can hold."""
+    if not (isinstance(answer, Generation) and isinstance(answer.usage, Usage)):
+        raise TypeError(f"a provider answers with a Generation and its Usage, not with {type(answer).__name__}")
+    usage = answer.usage
+    for text in (answer.text, answer.finish_reason, answer.served_model, answer.request_id):
+        if text is not None and type(text) not in (str, FinishReason):
+            raise TypeError(f"text is needed, not {type(text).__name__}")
+    for tokens in (usage.input_tokens, usage.output_tokens, usage.thinking_tokens, usage.cached_tokens):
+        if tokens is not None and not (type(tokens) is int and 0 <= tokens <= MOST_TOKENS):
+            raise TypeError(f"a number of tokens is needed, not {type(tokens).__name__}")
+    return answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,9 +84,11 @@ class DirectLog:
             self._flush()
 
     def close(self) -> None:
+        if self._closing:
+            return
         self._closing = True
         if self._retry is None:
-            os.close(self._pending.descriptor)
+            _close(self._pending.descriptor)
 
     def _flush(self) -> None:
         try:
@@ -102,7 +104,7 @@ class DirectLog:
         self._retry = None
         self._flush()
         if self._closing and self._retry is None:
-            os.close(self._pending.descriptor)
+            _close(self._pending.descriptor)
 
 
 class BufferedLog:
@@ -156,7 +158,7 @@ class Committer:
         self._dirty[log] = None
 
     def _work(self) -> None:
-        while not (self._stopping and not self._jobs):
+        while not (self._stopping and not self._jobs and not self._dirty):
             self._wake.wait(RETRY_SECONDS if self._dirty else None)
             self._wake.clear()
             for _ in range(len(self._jobs)):  # what comes in meanwhile is for the next commit
@@ -173,7 +175,7 @@ class Committer:
             del self._dirty[log]
             self._tell(log.pending.take_kept())
             if log.is_closing:
-                os.close(log.pending.descriptor)
+                _close(log.pending.descriptor)
 
     def _tell(self, kept: list[Kept]) -> None:
         assert self._loop is not None
@@ -200,6 +202,8 @@ class _DurableLog:
         self._committer.submit(job)
 
     def close(self) -> None:
+        if self._is_closed:
+            return
         self._is_closed = True
 
         def job() -> None:
@@ -218,6 +222,13 @@ class _DurableLog:
         if self._new_in is not None:
             _sync_folder(self._new_in)
             self._new_in = None
+
+
+def _close(descriptor: int) -> None:
+    try:
+        os.close(descriptor)
+    except OSError as error:  # as network file systems do; what was in the file has been synced before
+        _complain(error)
 
 
 def _call_all(kept: list[Kept]) -> None:

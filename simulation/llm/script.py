@@ -3,8 +3,8 @@
 `threads` are small conversations about one thing. Whoever says the first line of a thread is its starter; a beat is
 said by the starter or by others, and not before what it follows stands in the room. `intents` say what to answer when
 the participant has spoken: the first whose pattern (a regular expression, case ignored) is found and that has a line
-left. Named groups of the pattern and `slots` fill the `{braces}` of a line. `to_members` is said to a member by name,
-`to_replies` and `to_questions` under a quoted message. `small_talk` fills the gaps.
+left. `to_members` is said to a member by name, `to_replies` and `to_questions` under a quoted message. `small_talk`
+fills the gaps. Named groups of a pattern and `slots` fill the `{braces}` of what intents and small talk say.
 """
 
 from __future__ import annotations

@@ -242,6 +242,8 @@ class ScriptedModel:
 
     def _filled(self, lines: Sequence[str], found: dict[str, str]) -> Iterator[_Candidate]:
         for line in self._random.sample(lines, len(lines)):
+            if not found.keys() | self._script.slots.keys() >= set(SLOT.findall(line)):
+                continue  # another pattern names what this line speaks of
             filled = self._fill(line, found)
             if filled not in self._spent:
                 yield _Candidate(filled)

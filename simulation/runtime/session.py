@@ -33,7 +33,7 @@ from simulation.codec import Record, encode
 from simulation.effects import Acknowledge, Effect, End, Generate, HideTyping, Refuse, ShowTyping
 from simulation.errors import GenerationError
 from simulation.events import AnyEvent, MessagePosted, ReactionAdded, SessionEnded, SessionStarted
-from simulation.generation import Attempt, FinishReason, GenerateRequest, Generation, LanguageModel
+from simulation.generation import Attempt, FinishReason, GenerateRequest, Generation, LanguageModel, checked
 from simulation.inputs import Crashed, GenerationArrived, Input, Tick
 from simulation.room import Room, Step
 from simulation.runtime.clock import Clock, Timer
@@ -158,7 +158,7 @@ class SimulationSession:
     def _survive(self, error: Exception, input: Input) -> None:
         """Log an error of ours and end the session; a core that cannot even end is beyond help, and raises."""
         logger.error("session %s failed", self.session_id[:8], exc_info=error)
-        crashed = Crashed(type(error).__name__, str(error), f"handling {type(input).__name__}")
+        crashed = Crashed(type(error).__name__, _message(error), f"handling {type(input).__name__}")
         self._do(self._core.handle(crashed, self._now()))
 
     def _now(self) -> float:
@@ -230,23 +230,21 @@ class SimulationSession:
         generation: Generation | None = None
         error: BaseException | None = None
         try:
-            generation = await self._model.generate(request)
+            generation = checked(await self._model.generate(request))
             status = _status(generation)
         except GenerationError as failure:
-            error, status = failure, failure.kind
-        except asyncio.CancelledError as cancelled:
-            if _is_cancelled():
+            error, status = failure, str(failure.kind)
+        except BaseException as failure:  # task boundary: a provider's surprise is no reason to end a session
+            if isinstance(failure, KeyboardInterrupt | SystemExit) or _is_cancelled(failure):
                 raise
-            error, status = cancelled, "failed"
-        except Exception as failure:  # task boundary: a provider's surprise is no reason to end a session
-            logger.error("provider %s failed", self._model.provider, exc_info=failure)
-            generation, error, status = None, failure, "failed"
+            logger.error("a provider failed", exc_info=failure)
+            error, status = failure, "failed"
         attempt = Attempt(
             provider=self._model.provider,
             requested_model=self._model.model,
             status=status,
             generation=generation,
-            error=None if error is None else f"{type(error).__name__}: {error}",
+            error=None if error is None else f"{type(error).__name__}: {_message(error)}",
             parameters=request.parameters,
             latency_ms=round((self._clock.monotonic() - asked_at) * 1000),
         )
@@ -260,10 +258,17 @@ class SimulationSession:
         )
 
 
-def _is_cancelled() -> bool:
+def _is_cancelled(error: BaseException) -> bool:
     """Whether the running task was told to stop, and not merely something inside it."""
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  task boundary: an error that cannot even say what it is
+        return "no message"
 
 
 def _status(generation: Generation) -> str:

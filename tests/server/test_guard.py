@@ -49,6 +49,36 @@ async def test_whoever_asks_for_nothing_is_let_go_of(tmp_path: Path, monkeypatch
         assert answer.startswith(b"HTTP/1.1 200" if b"health" in sent else b"")
 
 
+HANDSHAKE = (
+    b"GET /ws/x HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"X: y\r\n" * 130, b"X: " + b"y" * 8300 + b"\r\n"],
+    ids=["a body", "chunks", "many headers", "a long header"],
+)
+async def test_a_handshake_that_is_none_is_refused(tmp_path: Path, more: bytes):
+    async with serving(tmp_path) as server, connected(server) as (reader, writer):
+        writer.write(HANDSHAKE + more + b"\r\n")
+        async with asyncio.timeout(4):
+            assert (await reader.read()).startswith(b"HTTP/1.1 400")
+
+
+async def test_a_handshake_right_behind_a_request_is_a_socket_as_any(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(guard, "REQUEST_SECONDS", 0.2)
+    async with serving(tmp_path) as server, connected(server) as (reader, writer):
+        handshake = HANDSHAKE + b"Sec-WebSocket-Protocol: chatroom.v1\r\n\r\n"
+        writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" + handshake)
+        await reader.readuntil(b"HTTP/1.1 101")
+        await reader.readuntil(b"\r\n\r\n")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await reader.read()
+
+
 async def test_a_socket_is_patiently_waited_for(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(guard, "REQUEST_SECONDS", 0.2)
     async with serving(tmp_path) as server, ours(server) as participant:

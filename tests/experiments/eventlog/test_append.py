@@ -101,6 +101,39 @@ async def test_a_closed_log_takes_nothing_more(folder: LogFolder):
     assert folder.file(SESSION).read_bytes() == b"line\n"
 
 
+async def test_a_disk_that_refuses_while_the_server_stops_is_tried_again(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(append, "RETRY_SECONDS", 0.01)
+    committer = Committer()
+    committer.start()
+    folder = LogFolder(tmp_path, "fsync", committer)
+    log, kept = folder.create(SESSION), Kept()
+    with complaints() as complained, files_of_at_most(3):
+        log.append(b"first\n", kept(0))
+        stopping = asyncio.ensure_future(committer.stop())
+        await asyncio.wait_for(complained.wait(), 10)
+    await stopping
+    assert folder.file(SESSION).read_bytes() == b"first\n"
+
+
+async def test_a_log_is_closed_once_and_a_disk_that_minds_harms_no_other(folder: LogFolder, monkeypatch):
+    def refuses(descriptor: int) -> None:
+        close(descriptor)
+        raise OSError(5, "as arranged")
+
+    close = append.os.close
+    one, other, kept = folder.create(SESSION), folder.create(OTHER), Kept()
+    one.append(b"one\n", kept(0))
+    await kept.until(1)
+    with monkeypatch.context() as patched, complaints() as complained:
+        patched.setattr(append.os, "close", refuses)
+        one.close()
+        one.close()
+        await asyncio.wait_for(complained.wait(), 10)
+    other.append(b"other\n", kept(1))
+    await kept.until(2)
+    other.close()
+
+
 async def test_a_full_disk_loses_nothing_and_tells_nobody_before_it_is_over(folder: LogFolder, monkeypatch):
     monkeypatch.setattr(append, "RETRY_SECONDS", 0.01)
     log, kept = folder.create(SESSION), Kept()

@@ -228,6 +228,15 @@ def test_anybody_can_give_it_a_script_of_their_own(tmp_path: Path):
     assert lines <= {"only this", "only that", "only this. only that", "only that. only this"}
 
 
+def test_a_line_that_speaks_of_what_was_not_named_is_passed_over(tmp_path: Path):
+    intent = {"name": "x", "patterns": ["hello", r"i am (?P<name>\w+)"], "say": ["hi {name}"]}
+    (tmp_path / "mine.json").write_text(json.dumps({"intents": [intent], "small_talk": ["so"]}))
+    provider = ScriptedProvider(ModelChoice(script="mine.json"), tmp_path)
+    for heard, answer in {"hello": "so", "i am sam": "hi Sam"}.items():
+        model = provider.for_session(started())
+        assert speak(model, scene(towards=said(heard), cause="reaction")) == answer
+
+
 def test_a_script_with_nothing_left_to_say_is_silent(tmp_path: Path):
     (tmp_path / "short.json").write_text(json.dumps({"to_replies": ["indeed"]} | SAYS_ONE_THING))
     model = ScriptedProvider(ModelChoice(script="short.json"), tmp_path).for_session(started())

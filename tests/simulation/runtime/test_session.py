@@ -9,6 +9,7 @@ import pytest
 from chatrooms import started
 from sessions import Answering, ListLog, Model, Watcher, session
 
+from simulation.codec import encode
 from simulation.effects import Generate, ShowTyping
 from simulation.errors import GenerationError
 from simulation.events import ErrorRaised, MessagePosted, ModelCalled, SessionEnded
@@ -102,12 +103,19 @@ def test_the_transcript_is_what_the_participant_may_see_by_position():
     assert [record.event.position for record in seen] == list(range(1, len(seen) + 1))
 
 
+class Speechless(Exception):
+    def __str__(self) -> str:
+        raise ZeroDivisionError("as arranged")
+
+
 @pytest.mark.parametrize(
     ("error", "status", "text"),
     [
         (lambda: GenerationError("busy", kind="rate_limited"), "rate_limited", "GenerationError: busy"),
         (lambda: KeyError("surprise"), "failed", "KeyError: 'surprise'"),
         (lambda: asyncio.CancelledError("by itself"), "failed", "CancelledError: by itself"),
+        (lambda: GeneratorExit("odd"), "failed", "GeneratorExit: odd"),
+        (lambda: Speechless(), "failed", "Speechless: no message"),
     ],
 )
 def test_a_model_that_fails_is_logged_and_costs_its_turn_alone(error, status, text):
@@ -118,15 +126,33 @@ def test_a_model_that_fails_is_logged_and_costs_its_turn_alone(error, status, te
     assert log.records[-1].event.reason == "duration_expired"
 
 
-def test_an_answer_that_is_no_text_costs_its_turn_alone():
-    log = run(model=Answering(Generation(text=5)), messages_per_minute=6)
+NONSENSE = {
+    "nothing": None,
+    "a string": "hello",
+    "a number for text": Generation(text=5),
+    "bytes for text": Generation(text=b"hello"),
+    "no usage": Generation(text="hi", usage=None),
+    "too many tokens": Generation(text="hi", usage=Usage(input_tokens=2**64)),
+    "an object for a model": Generation(text="hi", served_model=object()),
+}
+
+
+@pytest.mark.parametrize("name", NONSENSE)
+def test_an_answer_that_is_none_costs_its_turn_alone(name):
+    log = run(model=Answering(NONSENSE[name]), messages_per_minute=6)
     calls = [record.event for record in log.records if isinstance(record.event, ModelCalled)]
     assert {(call.status, call.response) for call in calls} == {("failed", None)}
     assert log.records[-1].event.reason == "duration_expired"
 
 
-def test_an_answer_that_cannot_be_written_ends_the_session_and_leaves_no_gap():
-    log = run(model=Answering(Generation(text="hi", usage=Usage(input_tokens=2**64))), messages_per_minute=6)
+def test_a_record_that_cannot_be_written_ends_the_session_and_leaves_no_gap(monkeypatch):
+    def breaks(record) -> bytes:
+        if isinstance(record.event, ModelCalled):
+            raise ZeroDivisionError("as arranged")
+        return encode(record)
+
+    monkeypatch.setattr("simulation.runtime.session.encode", breaks)
+    log = run(messages_per_minute=6)
     assert [record.seq for record in log.records] == list(range(1, len(log.records) + 1))
     assert log.kinds[-2:] == ["error", "session_end"]
 
