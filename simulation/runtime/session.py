@@ -27,6 +27,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from traceback import format_exception_only
 from typing import Protocol, assert_never
 
 from simulation.codec import Record, encode
@@ -265,10 +266,8 @@ def _is_cancelled(error: BaseException) -> bool:
 
 
 def _message(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001  task boundary: an error that cannot even say what it is
-        return "no message"
+    """What the error says; unlike `str`, this works for one that cannot say it."""
+    return format_exception_only(error)[0].partition(": ")[2].removesuffix("\n")
 
 
 def _status(generation: Generation) -> str:

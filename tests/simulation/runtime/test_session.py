@@ -115,7 +115,7 @@ class Speechless(Exception):
         (lambda: KeyError("surprise"), "failed", "KeyError: 'surprise'"),
         (lambda: asyncio.CancelledError("by itself"), "failed", "CancelledError: by itself"),
         (lambda: GeneratorExit("odd"), "failed", "GeneratorExit: odd"),
-        (lambda: Speechless(), "failed", "Speechless: no message"),
+        (lambda: Speechless(), "failed", "Speechless: <exception str() failed>"),
     ],
 )
 def test_a_model_that_fails_is_logged_and_costs_its_turn_alone(error, status, text):
