@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,8 +26,12 @@ from simulation.parameters import (
     MILLISECONDS,
     MIN_SESSION_MINUTES,
     ActWeights,
+    Budget,
+    GatewayLimits,
     ModelChoice,
+    OnModelFailure,
     Persona,
+    Sampling,
     SimulationParameters,
     Timing,
     name_problem,
@@ -43,7 +47,8 @@ MAX_FILE_BYTES = 1024 * 1024
 MAX_NAME_CHARACTERS = 40
 MAX_PROMPT_CHARACTERS = 100_000
 
-_TIMING, _WEIGHTS, _MODEL = Timing(), ActWeights(), ModelChoice()
+_TIMING, _WEIGHTS = Timing(), ActWeights()
+_SAMPLING, _GATEWAY, _FAILURE = Sampling(), GatewayLimits(), OnModelFailure()
 
 Weight = Annotated[float, Field(ge=0, le=1000)]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)]
@@ -90,13 +95,73 @@ class ActWeightSettings(_Settings):
     """An emoji under somebody's message. Comes on top of messages_per_minute."""
 
 
+ProviderName = Literal["scripted", "recorded", "gemini", "groq", "openai_compatible"]
+
+
 class LanguageModelSettings(_Settings):
-    provider: Literal["scripted"] = "scripted"
-    """Who answers. `scripted` needs no key."""
-    model: str = Field(default=_MODEL.model, min_length=1)
-    """The provider's name for the model."""
+    provider: ProviderName | None = None
+    """Who answers. `scripted` needs no key; `openai_compatible` is Ollama, vLLM, LM Studio, llama.cpp and the like.
+    null: the provider whose key is set, if a model is named, else `scripted`."""
+    model: str | None = Field(default=None, min_length=1, max_length=200)
+    """The provider's name for the model. LLM_MODEL in the environment wins."""
     script: str | None = None
     """The scripted model's own file, relative to this folder."""
+    log: str | None = None
+    """The session log that the recorded model answers from, relative to this folder."""
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    """null: not sent. Some models advise against it."""
+    top_p: float | None = Field(default=None, ge=0, le=1)
+    """null: not sent."""
+    max_output_tokens: int | None = Field(default=_SAMPLING.max_output_tokens, ge=1, le=1_000_000)
+    """Thinking counts: too few, and answers are empty. null: not sent."""
+    stop: list[str] | None = Field(default=None, max_length=5)
+    """Texts at which the model stops. null: not sent."""
+    seed: int | None = Field(default=None, ge=0, lt=2**31)
+    """For providers that take one. null: not sent."""
+    thinking_level: str | None = Field(default=None, min_length=1, max_length=20)
+    """Gemini's: how much the model thinks (`low`, `high`, ...). null: not sent. Not together with thinking_budget."""
+    thinking_budget: int | None = Field(default=None, ge=-1, le=1_000_000)
+    """Gemini's: tokens for thinking; 0: none, -1: as the model likes. null: not sent."""
+    reasoning_effort: str | None = Field(default=None, min_length=1, max_length=20)
+    """Groq's and others': how much the model thinks. null: not sent."""
+    turn_seconds: float = Field(default=_GATEWAY.turn_seconds, ge=1, le=600)
+    """All that a turn may take, waiting and a second try included. Afterwards the agent stays silent."""
+    attempt_seconds: float = Field(default=_GATEWAY.attempt_seconds, ge=0.5, le=600)
+    """All that one call may take."""
+    calls_in_flight: int = Field(default=_GATEWAY.calls_in_flight, ge=1, le=10_000)
+    """How many calls may be under way at once, of all sessions together."""
+    requests_per_minute: float | None = Field(default=None, ge=0.1, le=1_000_000)
+    """Calls a minute, of all sessions together, evenly spread. null: no limit of ours."""
+    on_model_mismatch: Literal["warn", "stop"] = _GATEWAY.on_model_mismatch
+    """What happens if the provider answers with another model than was asked for: a record, or the session's end."""
+
+
+class BudgetSettings(_Settings):
+    """What may be spent at most; a day is UTC's. null: no limit."""
+
+    calls_per_session: int | None = Field(default=None, ge=1)
+    calls_per_experiment: int | None = Field(default=None, ge=1)
+    calls_per_day: int | None = Field(default=None, ge=1)
+    tokens_per_session: int | None = Field(default=None, ge=1)
+    tokens_per_experiment: int | None = Field(default=None, ge=1)
+    tokens_per_day: int | None = Field(default=None, ge=1)
+    cost_per_session: float | None = Field(default=None, gt=0)
+    """In the currency of the price list (US dollars)."""
+    cost_per_experiment: float | None = Field(default=None, gt=0)
+    cost_per_day: float | None = Field(default=None, gt=0)
+
+
+class OnModelFailureSettings(_Settings):
+    mode: Literal["silence", "canned", "second_provider", "end_early"] = _FAILURE.mode
+    """What participants get while the model gives no answer: nothing, lines of yours, another model, an end."""
+    lines: list[Annotated[str, Field(min_length=1, max_length=1000)]] = Field(default=[], max_length=1000)
+    """canned: what agents say instead. Fits everywhere, or it will show: "hm", "brb", "good question"."""
+    provider: ProviderName | None = None
+    """second_provider: who answers instead."""
+    model: str | None = Field(default=None, min_length=1, max_length=200)
+    """second_provider: the model that answers instead."""
+    after_minutes: float = Field(default=_FAILURE.after_seconds / 60, gt=0, le=MAX_SESSION_MINUTES)
+    """end_early: how long no agent may have said a word."""
 
 
 class SimulationSettings(_Settings):
@@ -125,7 +190,11 @@ class SimulationSettings(_Settings):
     personas: dict[str, PersonaSettings] = {}
     """By agent name. An agent without one has nothing but its name."""
     language_model: LanguageModelSettings = LanguageModelSettings()
-    """Which model speaks for the agents."""
+    """Which model speaks for the agents, and how it is asked."""
+    budget: BudgetSettings = BudgetSettings()
+    """What all that may cost. A budget that is spent silences the agents, and lets no new session begin."""
+    deny_list: list[Annotated[str, Field(min_length=2, max_length=200)]] = Field(default=[], max_length=1000)
+    """Words and phrases that no agent may say: a message with one of them is dropped."""
     timing: TimingSettings = TimingSettings()
     """How long members take to read and to type."""
     act_weights: ActWeightSettings = ActWeightSettings()
@@ -147,6 +216,8 @@ class ExperimentalSettings(_Settings):
     """Stands in every log. null: the folder's name."""
     prompt_template: str = Field(min_length=1, max_length=MAX_PROMPT_CHARACTERS)
     """The system prompt of all agents. May use {agent_name}, {participant_name}, {group_name}, {persona}."""
+    on_model_failure: OnModelFailureSettings = OnModelFailureSettings()
+    """What happens while the model gives no answer. Stands in every log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,18 +231,13 @@ class Experiment:
     sha256: Mapping[str, str]
     parameters: SimulationParameters
     random_seed: int | None
+    named_provider: str | None
+    named_model: str | None
     warnings: tuple[str, ...]
 
-    def with_model(self, provider: str | None, model: str | None) -> Experiment:
-        """Return this experiment with another model, as far as one is named."""
-        choice = self.parameters.language_model
-        if provider is None and model is None:
-            return self
-        other = ModelChoice(
-            provider=provider or choice.provider,
-            model=model or choice.model,
-            script=choice.script if provider in (None, choice.provider) else None,
-        )
+    def with_model(self, provider: str, model: str) -> Experiment:
+        """Return this experiment with the model that was settled on."""
+        other = replace(self.parameters.language_model, provider=provider, model=model)
         return replace(self, parameters=replace(self.parameters, language_model=other))
 
 
@@ -197,6 +263,8 @@ def load_experiment(folder: Path) -> Experiment:
         sha256={SIMULATION_FILE: simulation.sha256, EXPERIMENTAL_FILE: experimental.sha256},
         parameters=parameters,
         random_seed=simulation.model.random_seed,
+        named_provider=simulation.model.language_model.provider,
+        named_model=simulation.model.language_model.model,
         warnings=tuple(load_warnings(parameters)),
     )
 
@@ -324,7 +392,7 @@ def _simulation_problems(file: _File) -> Iterator[Problem]:
         yield from (Problem(file.path, p.key, p.allowed) for p in weight_problems(chosen))
     if isinstance(file.model, SimulationSettings):
         yield from _timing(file, file.model.timing)
-        yield from _script(file, file.model.language_model.script)
+        yield from _language_model(file, file.model.language_model)
 
 
 def _roster(file: _File, names: list[str]) -> Iterator[Problem]:
@@ -350,10 +418,19 @@ def _timing(file: _File, timing: TimingSettings) -> Iterator[Problem]:
         yield Problem(file.path, key, not_allowed(timing.typing_least_seconds, allowed))
 
 
-def _script(file: _File, script: str | None) -> Iterator[Problem]:
-    if script is not None and not _is_file(file.path.parent / script):
-        allowed = f"there is no such file in {file.path.parent}"
-        yield Problem(file.path, "language_model.script", not_allowed(script, allowed))
+def _language_model(file: _File, chosen: LanguageModelSettings) -> Iterator[Problem]:
+    for key, name in (("script", chosen.script), ("log", chosen.log)):
+        if name is not None and not _is_file(file.path.parent / name):
+            allowed = f"there is no such file in {file.path.parent}"
+            yield Problem(file.path, f"language_model.{key}", not_allowed(name, allowed))
+    if chosen.provider == "recorded" and chosen.log is None:
+        yield Problem(file.path, "language_model.log", "missing: the recorded model answers from a session's log")
+    if chosen.thinking_level is not None and chosen.thinking_budget is not None:
+        allowed = "not together with language_model.thinking_level: the provider refuses both in one request"
+        yield Problem(file.path, "language_model.thinking_budget", not_allowed(chosen.thinking_budget, allowed))
+    if chosen.attempt_seconds > chosen.turn_seconds:
+        allowed = f"not more than language_model.turn_seconds, {chosen.turn_seconds:g}"
+        yield Problem(file.path, "language_model.attempt_seconds", not_allowed(chosen.attempt_seconds, allowed))
 
 
 def _is_file(path: Path) -> bool:
@@ -367,6 +444,24 @@ def _experimental_problems(file: _File) -> Iterator[Problem]:
     template = file.raw.get("prompt_template")
     if isinstance(template, str):
         yield from (Problem(file.path, "prompt_template", message) for message in template_problems(template))
+    if isinstance(file.model, ExperimentalSettings):
+        yield from _failure(file, file.model.on_model_failure)
+
+
+def _failure(file: _File, failure: OnModelFailureSettings) -> Iterator[Problem]:
+    if failure.mode == "canned" and not failure.lines:
+        yield Problem(
+            file.path, "on_model_failure.lines", "missing: the mode is canned, so at least one line is needed"
+        )
+    if failure.mode == "second_provider":
+        if failure.provider is None:
+            allowed = "missing: the mode is second_provider, so it must be named"
+            yield Problem(file.path, "on_model_failure.provider", allowed)
+        elif failure.provider == "recorded":
+            yield Problem(file.path, "on_model_failure.provider", not_allowed("recorded", "a provider that can answer"))
+        elif failure.model is None and failure.provider != "scripted":
+            allowed = f"missing: which model of {failure.provider} answers instead"
+            yield Problem(file.path, "on_model_failure.model", allowed)
 
 
 def _resolved(folder: Path, simulation: SimulationSettings, experimental: ExperimentalSettings) -> SimulationParameters:
@@ -374,7 +469,6 @@ def _resolved(folder: Path, simulation: SimulationSettings, experimental: Experi
     personas = (
         Persona(name=name, **simulation.personas.get(name, nobody).model_dump()) for name in simulation.agent_names
     )
-    choice = simulation.language_model
     return SimulationParameters(
         prompt_template=experimental.prompt_template,
         agents=tuple(personas),
@@ -385,7 +479,43 @@ def _resolved(folder: Path, simulation: SimulationSettings, experimental: Experi
         group_name=simulation.group_name,
         participant_name=simulation.participant_name,
         reconnect_grace_seconds=round(simulation.reconnect_grace_seconds, MILLISECONDS),
-        language_model=ModelChoice(provider=choice.provider, model=choice.model, script=choice.script),
+        language_model=_choice(simulation.language_model),
         timing=Timing(**simulation.timing.model_dump()),
         act_weights=ActWeights(**simulation.act_weights.model_dump()),
+        gateway=GatewayLimits(**_shared(simulation.language_model, GatewayLimits)),
+        on_model_failure=_on_model_failure(experimental.on_model_failure, simulation.language_model),
+        budget=Budget(**simulation.budget.model_dump()),
+        deny_list=tuple(simulation.deny_list),
     )
+
+
+def _choice(chosen: LanguageModelSettings) -> ModelChoice:
+    """The choice as the file has it; the server settles on a provider where the file names none."""
+    unnamed = ModelChoice()
+    return ModelChoice(
+        provider=chosen.provider or unnamed.provider,
+        model=chosen.model or ("recorded" if chosen.provider == "recorded" else unnamed.model),
+        script=chosen.script,
+        log=chosen.log,
+        sampling=_sampling(chosen),
+    )
+
+
+def _sampling(chosen: LanguageModelSettings) -> Sampling:
+    return Sampling.from_record(_shared(chosen, Sampling))
+
+
+def _shared(settings: _Settings, cls: type[GatewayLimits | Sampling]) -> dict[str, Any]:
+    """Return those settings that `cls` has a field for."""
+    values = settings.model_dump()
+    return {each.name: values[each.name] for each in fields(cls)}
+
+
+def _on_model_failure(chosen: OnModelFailureSettings, first: LanguageModelSettings) -> OnModelFailure:
+    second = None
+    if chosen.mode == "second_provider" and chosen.provider is not None:
+        # What one provider calls its knobs another does not know: only the length of an answer is the same.
+        sampling = Sampling(max_output_tokens=first.max_output_tokens)
+        second = ModelChoice(provider=chosen.provider, model=chosen.model or ModelChoice().model, sampling=sampling)
+    seconds = round(chosen.after_minutes * 60, MILLISECONDS)
+    return OnModelFailure(mode=chosen.mode, lines=tuple(chosen.lines), second=second, after_seconds=seconds)

@@ -27,16 +27,16 @@ from experiments.eventlog.append import Committer
 from experiments.eventlog.folder import LogFolder
 from experiments.experiment import Experiment, load_experiment
 from experiments.opening import session_started
-from server import health, limits, participant, serverlog
+from server import health, limits, models, participant, serverlog
 from server.errors import EXCEPTION_HANDLERS, InvalidSettings
 from server.folders import prepare_folder
 from server.hub import Hub
+from server.keys import follow_keys
 from server.security import SecurityMiddleware
 from server.settings import ServerSettings, load_settings
 from server.websocket import participant_socket
-from simulation.errors import GenerationError
 from simulation.events import SessionStarted
-from simulation.llm.registry import Provider, provider_for
+from simulation.llm.registry import Provider, is_on_the_wire
 from simulation.runtime.clock import WallClock
 
 HERE = Path(__file__).parent
@@ -47,7 +47,9 @@ TEMPLATES = HERE / "templates"
 def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
     """Return the application; raise InvalidSettings if this machine or the model's provider cannot carry it."""
     prepare_log_folder(settings.log_dir)
-    provider = _provider(experiment)
+    experiment, _ = models.settled(settings, experiment)
+    # What is in this process is cheap, and can be wrong; what speaks on the wire takes a second to import.
+    local = None if is_on_the_wire(experiment.parameters) else models.provider(settings, experiment)
     version = _content_hash(STATIC)
     page = _page(experiment, version)
 
@@ -56,11 +58,15 @@ def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
         serverlog.redact_uvicorn()
         committer = Committer()
         committer.start()
+        provider = await asyncio.to_thread(models.provider, settings, experiment) if local is None else local
         hub = _hub(settings, experiment, provider, committer)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(hub.run(), name="hub")
+            keys = tasks.create_task(follow_keys(settings, provider), name="keys")
             yield {"settings": settings, "experiment": experiment, "hub": hub, "page": page}
+            keys.cancel()
             await hub.stop()
+        await provider.close()
         await committer.stop()
 
     return Starlette(
@@ -77,19 +83,6 @@ def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,
     )
-
-
-def chosen_experiment(settings: ServerSettings) -> Experiment:
-    """Return the experiment to serve, with the model that the environment names instead of its own, if any."""
-    experiment = load_experiment(settings.experiment_folder)
-    return experiment.with_model(settings.llm_provider, settings.llm_model)
-
-
-def _provider(experiment: Experiment) -> Provider:
-    try:
-        return provider_for(experiment.parameters.language_model, experiment.folder)
-    except GenerationError as error:
-        raise InvalidSettings([f"language model: {error}"]) from error
 
 
 def _hub(settings: ServerSettings, experiment: Experiment, provider: Provider, committer: Committer) -> Hub:
@@ -150,7 +143,7 @@ def _page(experiment: Experiment, version: str) -> str:
 def _app_from_environment() -> Starlette:
     try:
         settings = load_settings()
-        return create_app(settings, chosen_experiment(settings))
+        return create_app(settings, load_experiment(settings.experiment_folder))
     except (InvalidSettings, InvalidExperiment) as error:
         print(error, file=sys.stderr)  # noqa: T201  there is no log yet
         raise SystemExit(2) from None

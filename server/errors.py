@@ -33,6 +33,7 @@ STATUS = {
     "validation_error": 422,
     "client_gone": 499,
     "internal_error": 500,
+    "study_paused": 503,
     "not_admitting": 503,
 }
 _CODE_OF_STATUS = {status: code for code, status in STATUS.items()} | {400: "bad_request"}

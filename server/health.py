@@ -35,6 +35,8 @@ def _not_ready(request: Request) -> str | None:
         return "stopping"
     if hub.live_sessions >= hub.capacity:
         return "full"
+    if hub.model_problem is not None:
+        return hub.model_problem
     if not os.access(request.state.settings.log_dir, os.W_OK):
         return "log folder not writable"
     return None

@@ -30,6 +30,7 @@ MAX_PENDING = 10_000
 MAX_ENDED = 100_000
 """How many ended sessions are remembered as such; older ones are unknown."""
 RETRY_AFTER_SECONDS = 30
+PAUSED_SECONDS = 300
 STOP_SECONDS = 5.0
 """How long a stopping server waits for its sessions' last records."""
 
@@ -59,6 +60,11 @@ class Hub:
         self._all_gone = asyncio.Event()
 
     @property
+    def model_problem(self) -> str | None:
+        """Why no session should begin, if its agents would not say a word."""
+        return self._provider.problem
+
+    @property
     def live_sessions(self) -> int:
         return len(self._live)
 
@@ -81,6 +87,12 @@ class Hub:
 
     def reserve(self) -> str:
         """Return the id of a new session, which begins when its participant connects."""
+        if self.model_problem is not None:
+            raise RequestRefused(
+                "study_paused",
+                "The chatroom is closed at the moment. Please try again later: your link stays valid.",
+                headers={"Retry-After": str(PAUSED_SECONDS)},
+            )
         if self.is_stopping or len(self._live) >= self.capacity:
             raise RequestRefused(
                 "not_admitting",

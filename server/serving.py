@@ -10,9 +10,9 @@ from collections.abc import Callable
 import uvicorn
 from starlette.types import ASGIApp
 
-from experiments.experiment import Experiment
-from server import __version__, limits, protocol, serverlog
-from server.app import chosen_experiment, create_app
+from experiments.experiment import Experiment, load_experiment
+from server import __version__, limits, models, protocol, serverlog
+from server.app import create_app
 from server.errors import InvalidSettings
 from server.guard import GuardedHttp
 from server.listening import listening_socket
@@ -27,7 +27,7 @@ def serve(settings: ServerSettings) -> None:
     if exposed := settings.exposure_problem(settings.host):
         raise InvalidSettings([exposed])
     limits.raise_descriptor_limit()
-    experiment = chosen_experiment(settings)
+    experiment, why = models.settled(settings, load_experiment(settings.experiment_folder))
     serverlog.configure(settings.log_level, as_json=settings.json_logs)
     for warning in experiment.warnings:
         logging.getLogger("chatroom").warning("%s", warning)
@@ -35,7 +35,7 @@ def serve(settings: ServerSettings) -> None:
     listener = listening_socket(settings.host, settings.port)
     server = _Server(
         uvicorn_config(app, settings),
-        on_started=lambda: print(banner(settings, experiment, listener), flush=True),  # noqa: T201  for whoever started it
+        on_started=lambda: print(banner(settings, experiment, why, listener), flush=True),  # noqa: T201  for whoever started it
     )
     calm_garbage_collector()
     server.run(sockets=[listener])
@@ -79,12 +79,12 @@ class _Server(uvicorn.Server):
             self._on_started()
 
 
-def banner(settings: ServerSettings, experiment: Experiment, listener: socket.socket) -> str:
+def banner(settings: ServerSettings, experiment: Experiment, why: str, listener: socket.socket) -> str:
     parameters = experiment.parameters
     rows = {
         "experiment": f"{_experiment(experiment)}: {len(parameters.agents)} agents, "
         f"{parameters.messages_per_minute:g} messages a minute, {parameters.duration_seconds / 60:g} minutes",
-        "model": _model(experiment),
+        "model": _model(experiment, why),
         "page": f"{address(listener)}   token {DEMO_TOKEN}",
         "logs": f"{settings.log_dir}/  ({_sync(settings)})",
     }
@@ -106,11 +106,11 @@ def _experiment(experiment: Experiment) -> str:
     return folder if name == experiment.folder.resolve().name else f"{name} ({folder})"
 
 
-def _model(experiment: Experiment) -> str:
+def _model(experiment: Experiment, why: str) -> str:
     choice = experiment.parameters.language_model
     if choice.provider == "scripted":
-        return f"scripted: demo replies, no API key ({choice.script or choice.model})"
-    return f"{choice.provider}: {choice.model}"
+        return f"scripted: demo replies ({choice.script or choice.model}); {why}"
+    return f"{choice.provider}: {choice.model}; {why}"
 
 
 def _sync(settings: ServerSettings) -> str:

@@ -37,6 +37,12 @@ class ServerSettings(BaseSettings):
     trusted_proxies: ExactList = ()
     llm_provider: str | None = None
     llm_model: str | None = None
+    gemini_api_key: SecretStr | None = None
+    groq_api_key: SecretStr | None = None
+    openai_compatible_api_key: SecretStr | None = None
+    gemini_base_url: str | None = None
+    groq_base_url: str | None = None
+    openai_compatible_base_url: str | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     json_logs: bool = False
 
@@ -45,10 +51,22 @@ class ServerSettings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("gemini_base_url", "groq_base_url", "openai_compatible_base_url")
+    @classmethod
+    def _is_web_address(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("an address that begins with http:// or https:// is needed")
+        return value
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _upper(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
+
+    @property
+    def flags(self) -> dict[str, Any]:
+        """What the environment cannot say again: nothing of a key."""
+        return {"log_dir": self.log_dir}
 
     @property
     def experiment_folder(self) -> Path:

@@ -5,13 +5,17 @@ SimulationError
 ├── InvalidJson            bytes that are not the JSON we accept (whoever sent them can mend it)
 ├── InvalidRecord          a line that is no record of an event log (the file is damaged or foreign)
 └── GenerationError        a provider did not answer (its fault, or that of the line to it)
-    └── UnknownProvider    the settings name a provider that does not exist here
+    ├── NotAsked           no call was made: the budget is spent, the circuit is open, the turn's time is over
+    └── UnknownProvider    the settings name a provider that does not exist here, or not with what they say
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from simulation.generation import Attempt
 
 
 class SimulationError(Exception):
@@ -53,15 +57,31 @@ class InvalidRecord(SimulationError, ValueError):
 
 
 class GenerationError(SimulationError):
-    """A model was asked and gave no answer.
+    """A model was asked and gave no answer, or was not asked because there was no point.
 
-    `kind` is the `status` that goes into the log; `retry_after` is the wait in seconds that the provider asked for.
+    `kind` is the `status` that goes into the log. `retry_after` is the wait in seconds that the provider asked for,
+    `http_status` what its server said, if it came so far. `attempts` are the calls that were made for it.
     """
 
-    def __init__(self, message: str, *, kind: str = "failed", retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str = "failed",
+        retry_after: float | None = None,
+        http_status: int | None = None,
+        request_id: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.retry_after = retry_after
+        self.http_status = http_status
+        self.request_id = request_id
+        self.attempts: tuple[Attempt, ...] = ()
+
+
+class NotAsked(GenerationError):
+    """No call was made, since it would have been in vain: nothing was sent, and nothing is to be logged as a call."""
 
 
 class UnknownProvider(GenerationError):

@@ -135,6 +135,40 @@ class ModelCalled(Event):
     cached_tokens: int | None
     cost: float | None
     request_id: str | None
+    http_status: int | None = None
+    reason: str | None = None
+    source: str = "model"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelDegraded(Event):
+    """From here on the model gives no answers; `reason` is the status of the turn that showed it."""
+
+    event_type: ClassVar[str] = "llm_degraded"
+
+    provider: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRecovered(Event):
+    """The model answers again, after so many seconds."""
+
+    event_type: ClassVar[str] = "llm_recovered"
+
+    provider: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelMismatch(Event):
+    """The provider answered with another model than the one that was asked for: said once for each."""
+
+    event_type: ClassVar[str] = "llm_mismatch"
+
+    provider: str
+    requested_model: str
+    served_model: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +272,9 @@ KnownEvent = (
     | TurnDeferred
     | TurnPlanned
     | ModelCalled
+    | ModelDegraded
+    | ModelRecovered
+    | ModelMismatch
     | TurnAnswered
     | TurnDropped
     | MessagePosted

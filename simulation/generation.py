@@ -6,6 +6,7 @@ errors; it does not retry, log or decide.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -50,11 +51,17 @@ class Scene:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerateRequest:
+    """`parameters` are those of `Sampling` that are set, by its names: what is not there is not sent.
+
+    `answer_by` is the moment, in seconds on the runtime's clock, after which nobody waits for the answer.
+    """
+
     session_id: str
     turn_id: str
     messages: tuple[ChatMessage, ...]
     scene: Scene
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    answer_by: float | None = None
 
     @property
     def prompt(self) -> str:
@@ -74,13 +81,46 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """One answer. `text` None or empty is an ordinary outcome, named by `finish_reason`."""
+    """One answer. `text` None or empty is an ordinary outcome, named by `finish_reason` and `reason`.
+
+    `reason` is the provider's own word where there is no text (SAFETY, PROHIBITED_CONTENT, MAX_TOKENS). `attempts` is
+    what a gateway had to do for it; an adapter leaves it empty. `source` says who spoke, where it was not a model.
+    """
 
     text: str | None
     finish_reason: str = FinishReason.STOP
+    reason: str | None = None
     usage: Usage = field(default_factory=Usage)
     served_model: str | None = None
     request_id: str | None = None
+    source: str = "model"
+    attempts: tuple[Attempt, ...] = ()
+
+
+def status_of(generation: Generation) -> str:
+    """Return the log's word for an answer."""
+    has_text = bool(generation.text and generation.text.strip())
+    if generation.finish_reason == FinishReason.CONTENT_FILTER:
+        return "blocked"
+    if not has_text:
+        return "empty"
+    return "length_cut" if generation.finish_reason == FinishReason.LENGTH else "ok"
+
+
+def is_another_model(requested: str, served: str | None) -> bool:
+    """Whether `served` is not the model that was asked for, nor a dated version or a full path of it."""
+    if served is None:
+        return False
+    asked, answered = (name.rsplit("models/", 1)[-1].casefold() for name in (requested, served))
+    version = answered.removeprefix(asked)
+    return not (answered == asked or (version != answered and _VERSION.fullmatch(version)))
+
+
+_VERSION = re.compile(r"(?:[-@:](?:\d{3,8}|\d{4}-\d{2}-\d{2}|latest|preview-\d\d-\d{2,4}))+")
+
+
+USABLE = ("ok", "length_cut")
+"""The statuses of an answer that becomes a message."""
 
 
 def checked(answer: object) -> Generation:
@@ -88,7 +128,14 @@ def checked(answer: object) -> Generation:
     if not (isinstance(answer, Generation) and isinstance(answer.usage, Usage)):
         raise TypeError(f"a provider answers with a Generation and its Usage, not with {type(answer).__name__}")
     usage = answer.usage
-    for text in (answer.text, answer.finish_reason, answer.served_model, answer.request_id):
+    for text in (
+        answer.text,
+        answer.finish_reason,
+        answer.reason,
+        answer.served_model,
+        answer.request_id,
+        answer.source,
+    ):
         if text is not None and type(text) not in (str, FinishReason):
             raise TypeError(f"text is needed, not {type(text).__name__}")
     for tokens in (usage.input_tokens, usage.output_tokens, usage.thinking_tokens, usage.cached_tokens):
@@ -110,6 +157,8 @@ class Attempt:
     status: str = "ok"
     generation: Generation | None = None
     error: str | None = None
+    http_status: int | None = None
+    request_id: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     latency_ms: int = 0
     queue_ms: int = 0

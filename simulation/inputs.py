@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simulation.generation import Attempt
+from simulation.generation import Attempt, Generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,17 @@ class ParticipantLeft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationArrived:
-    """Every attempt that was made for a turn; the last one is the outcome."""
+    """What became of a turn: its `status`, the answer if there is one, and every attempt that was made for it.
+
+    There may be none: a call is not made where it would be in vain (the budget is spent, the key was refused).
+    """
 
     turn_id: str
     agent_name: str
     prompt: str
-    attempts: tuple[Attempt, ...]
+    status: str
+    generation: Generation | None = None
+    attempts: tuple[Attempt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

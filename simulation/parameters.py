@@ -74,12 +74,103 @@ class ActWeights:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """What a model is told besides the prompt. None is left out of the request: some models refuse some of these.
+
+    `max_output_tokens` must leave room for thinking, or the answer is empty.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_output_tokens: int | None = 2048
+    stop: tuple[str, ...] | None = None
+    seed: int | None = None
+    thinking_level: str | None = None
+    thinking_budget: int | None = None
+    reasoning_effort: str | None = None
+
+    @classmethod
+    def from_record(cls, data: Mapping[str, Any]) -> Self:
+        return cls(**{**data, "stop": None if data.get("stop") is None else tuple(data["stop"])})
+
+    def as_set(self) -> dict[str, Any]:
+        """Return what is not None, by name."""
+        values = ((each.name, getattr(self, each.name)) for each in fields(self))
+        return {name: value for name, value in values if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelChoice:
-    """Which provider answers, and with which model; `script` names the scripted model's own file."""
+    """Which provider answers, and with which model; `script` names the scripted model's own file, `log` the event log
+    that the recorded model answers from.
+    """
 
     provider: str = "scripted"
     model: str = "neighbourhood"
     script: str | None = None
+    log: str | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+
+    @classmethod
+    def from_record(cls, data: Mapping[str, Any]) -> Self:
+        return cls(**{**data, "sampling": Sampling.from_record(data.get("sampling", {}))})
+
+
+FailureMode = Literal["silence", "canned", "second_provider", "end_early"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnModelFailure:
+    """What a session does while its model gives no answer: the participant must not notice, whatever it is.
+
+    `lines` are what agents say instead (canned), `second` who answers instead (second_provider); `after_seconds`
+    without a message of any agent end the session (end_early).
+    """
+
+    mode: FailureMode = "silence"
+    lines: tuple[str, ...] = ()
+    second: ModelChoice | None = None
+    after_seconds: float = 180.0
+
+    @classmethod
+    def from_record(cls, data: Mapping[str, Any]) -> Self:
+        second = data.get("second")
+        return cls(
+            **{
+                **data,
+                "lines": tuple(data.get("lines", ())),
+                "second": None if second is None else ModelChoice.from_record(second),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayLimits:
+    """How models are asked. Times in seconds.
+
+    `turn_seconds` is all that a turn may take, waiting and retries included; `attempt_seconds` one call of it.
+    """
+
+    turn_seconds: float = 20.0
+    attempt_seconds: float = 15.0
+    calls_in_flight: int = 64
+    requests_per_minute: float | None = None
+    on_model_mismatch: Literal["warn", "stop"] = "warn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What may be spent at most, None: without limit. Costs are in the currency of the price list."""
+
+    calls_per_session: int | None = None
+    calls_per_experiment: int | None = None
+    calls_per_day: int | None = None
+    tokens_per_session: int | None = None
+    tokens_per_experiment: int | None = None
+    tokens_per_day: int | None = None
+    cost_per_session: float | None = None
+    cost_per_experiment: float | None = None
+    cost_per_day: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: what follows from the fields is computed once and kept
@@ -96,6 +187,10 @@ class SimulationParameters:
     language_model: ModelChoice = field(default_factory=ModelChoice)
     timing: Timing = field(default_factory=Timing)
     act_weights: ActWeights = field(default_factory=ActWeights)
+    gateway: GatewayLimits = field(default_factory=GatewayLimits)
+    on_model_failure: OnModelFailure = field(default_factory=OnModelFailure)
+    budget: Budget = field(default_factory=Budget)
+    deny_list: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         problems = [*self._problems()]
@@ -123,9 +218,13 @@ class SimulationParameters:
         """Rebuild what `session_start` holds under `parameters`."""
         values = dict(data)
         values["agents"] = tuple(Persona(**agent) for agent in data["agents"])
-        values["language_model"] = ModelChoice(**data["language_model"])
+        values["language_model"] = ModelChoice.from_record(data["language_model"])
         values["timing"] = Timing(**data["timing"])
         values["act_weights"] = ActWeights(**data["act_weights"])
+        values["gateway"] = GatewayLimits(**data.get("gateway", {}))
+        values["on_model_failure"] = OnModelFailure.from_record(data.get("on_model_failure", {}))
+        values["budget"] = Budget(**data.get("budget", {}))
+        values["deny_list"] = tuple(data.get("deny_list", ()))
         known = {each.name for each in fields(cls)}
         return cls(**{key: value for key, value in values.items() if key in known})
 

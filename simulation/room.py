@@ -29,7 +29,7 @@ Invariants
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import inf
 from typing import NamedTuple, assert_never
 
@@ -42,6 +42,9 @@ from simulation.events import (
     ErrorRaised,
     MessagePosted,
     ModelCalled,
+    ModelDegraded,
+    ModelMismatch,
+    ModelRecovered,
     ParticipantArrived,
     ParticipantLost,
     ReactionAdded,
@@ -52,7 +55,7 @@ from simulation.events import (
     TurnDropped,
     TurnPlanned,
 )
-from simulation.generation import Attempt, Usage
+from simulation.generation import USABLE, Attempt, Generation, Usage, is_another_model
 from simulation.inputs import (
     Crashed,
     EndRequested,
@@ -68,6 +71,10 @@ from simulation.inputs import (
 from simulation.parameters import MILLISECONDS, PARTICIPANT
 from simulation.sanitize import sanitize
 from simulation.state import SessionState, Turn, apply, begin, rebuild
+
+FALLBACKS = ("canned", "second_provider")
+"""Whoever speaks only because the model does not."""
+GIVEN_TO_ANOTHER = ("blocked", "filtered")
 
 
 class Step(NamedTuple):
@@ -120,7 +127,8 @@ class Room:
     def _next_due_at(self) -> float:
         if self._due_at is None:
             state = self.state
-            moments = [state.next_post_at, state.start.parameters.duration_seconds, self._given_up_at()]
+            moments = [state.next_post_at, state.start.parameters.duration_seconds]
+            moments += [self._given_up_at(), self._out_of_patience_at()]
             moments += [turn.appears_at for turn in state.turns.values()]
             self._due_at = min(moments)
         return self._due_at
@@ -135,6 +143,8 @@ class Room:
             self._end("duration_expired", now)
         elif at == self._given_up_at():
             self._end("websocket_disconnect", now)
+        elif at == self._out_of_patience_at():
+            self._end("technical", now)
         else:
             self._draw_turn(Cause.BACKGROUND, at, now)
 
@@ -145,6 +155,13 @@ class Room:
             return inf
         grace = state.parameters.reconnect_grace_seconds if state.resumable else 0.0
         return round(state.lost_at + grace, MILLISECONDS)
+
+    def _out_of_patience_at(self) -> float:
+        """When a session whose model is silent ends early, if the experiment says so."""
+        state, failure = self.state, self.state.parameters.on_model_failure
+        if failure.mode != "end_early" or state.degraded_at is None:
+            return inf
+        return round(max(state.degraded_at, state.agent_spoke_at) + failure.after_seconds, MILLISECONDS)
 
     # Inputs
 
@@ -305,20 +322,59 @@ class Room:
     def _generation_arrived(self, arrived: GenerationArrived, now: float) -> None:
         for attempt in arrived.attempts:
             self._emit(_model_called(arrived, attempt, now))
+        self._note_health(arrived, now)
         turn = self.state.turns.get(arrived.turn_id)
-        if turn is None:
+        if turn is None or self.state.end_reason is not None:
             return  # the turn is gone, but the call was made: the log says so
-        outcome = arrived.attempts[-1]
-        if outcome.status != "ok" or outcome.generation is None:
-            self._drop(turn, outcome.status, now)
-            return
-        self._answer(turn.planned, outcome, outcome.generation.text or "", now)
+        if arrived.status in USABLE and arrived.generation is not None:
+            self._answer(turn, arrived.generation, now)
+        else:
+            self._came_to_nothing(turn, arrived.status, now)
 
-    def _answer(self, planned: TurnPlanned, outcome: Attempt, text: str, now: float) -> None:
-        parameters = self.state.parameters
+    def _note_health(self, arrived: GenerationArrived, now: float) -> None:
+        """Say when the model falls silent and when it speaks again, so that the time between can be left out."""
+        state, generation = self.state, arrived.generation
+        provider = state.parameters.language_model.provider
+        if generation is None or generation.source in FALLBACKS:
+            reason = arrived.status if generation is None else generation.reason or arrived.status
+            if state.degraded_at is None:
+                self._emit(ModelDegraded(elapsed=now, provider=provider, reason=reason))
+            return
+        if state.degraded_at is not None:
+            seconds = round(now - state.degraded_at, MILLISECONDS)
+            self._emit(ModelRecovered(elapsed=now, provider=provider, seconds=seconds))
+        self._compare_models(arrived.attempts, now)
+
+    def _compare_models(self, attempts: Sequence[Attempt], now: float) -> None:
+        """Say, once for each, that another model answered than the one that was asked."""
+        for attempt in attempts:
+            served = attempt.generation.served_model if attempt.generation else None
+            requested = attempt.requested_model
+            if is_another_model(requested, served) and (requested, served) not in self.state.served_models:
+                assert served is not None
+                self._emit(
+                    ModelMismatch(
+                        elapsed=now, provider=attempt.provider, requested_model=requested, served_model=served
+                    )
+                )
+                if self.state.parameters.gateway.on_model_mismatch == "stop":
+                    self._end("technical", now)
+                    return
+
+    def _came_to_nothing(self, turn: Turn, reason: str, now: float) -> None:
+        """Drop a turn without usable text; one that was blocked or filtered goes once to another agent."""
+        planned = turn.planned
+        self._drop(turn, reason, now)
+        others = [name for name in casting.free_agents(self.state) if name != planned.agent_name]
+        if reason in GIVEN_TO_ANOTHER and planned.replaces is None and others:
+            random = pacing.draws(self.state.start.seed, "instead", int(planned.turn_id.removeprefix("turn-")))
+            self._redraw(planned, now, wanted=casting.draw_agent(self.state, others, random))
+
+    def _answer(self, turn: Turn, generation: Generation, now: float) -> None:
+        parameters, planned, text = self.state.parameters, turn.planned, generation.text or ""
         content, rules = sanitize(text, planned.agent_name, parameters.called_names)
         if not content:
-            self._drop(self.state.turns[planned.turn_id], "filtered" if text.strip() else "empty", now)
+            self._came_to_nothing(turn, "filtered" if text.strip() else "empty", now)
             return
         if planned.act == Act.MENTION and planned.target:
             content = self._with_mention(content, planned.target)
@@ -336,7 +392,7 @@ class Room:
                 agent_name=planned.agent_name,
                 content=content,
                 sanitized=rules,
-                source="scripted" if outcome.provider == "scripted" else "model",
+                source=generation.source,
                 typing_at=moments.typing_at,
                 appears_at=moments.appears_at,
             )
@@ -357,7 +413,7 @@ class Room:
         elif self._is_stale(turn):
             self._drop(turn, "stale", now)
             if self.state.parameters.timing.stale_answers == "redraw":
-                self._redraw(planned, now)
+                self._redraw(planned, now, wanted=planned.agent_name if planned.cause == Cause.REACTION else None)
         else:
             self._show(planned, turn.answered, now)
         self._serve_waiting(now)
@@ -368,15 +424,15 @@ class Room:
             return False
         return len(self.state.messages) - turn.seen >= timing.stale_after_messages
 
-    def _redraw(self, planned: TurnPlanned, now: float) -> None:
-        """Ask again, once, with the room as it is now; an answer to the participant stays with its agent."""
+    def _redraw(self, planned: TurnPlanned, now: float, wanted: str | None) -> None:
+        """Ask again, once, with the room as it is now; an answer to the participant stays one."""
         answers = planned.cause == Cause.REACTION
         self._draw_turn(
             planned.cause,
             planned.drawn_at,
             now,
             target=planned.target if answers else None,
-            wanted=planned.agent_name if answers else None,
+            wanted=wanted,
             replaces=planned.turn_id,
         )
 
@@ -472,5 +528,8 @@ def _model_called(arrived: GenerationArrived, attempt: Attempt, now: float) -> M
         thinking_tokens=usage.thinking_tokens,
         cached_tokens=usage.cached_tokens,
         cost=attempt.cost,
-        request_id=generation.request_id if generation else None,
+        request_id=generation.request_id if generation else attempt.request_id,
+        http_status=attempt.http_status,
+        reason=generation.reason if generation else None,
+        source=generation.source if generation else "model",
     )

@@ -22,6 +22,9 @@ from simulation.events import (
     LogRepaired,
     MessagePosted,
     ModelCalled,
+    ModelDegraded,
+    ModelMismatch,
+    ModelRecovered,
     ParticipantArrived,
     ParticipantLost,
     ReactionAdded,
@@ -53,7 +56,8 @@ class Turn(NamedTuple):
 class SessionState:
     """`position` counts what the participant can see; `sent` maps their client_message_id to what they posted with it;
     `reactions` maps (message_id, member) to the emoji; `next_post_at` is the tick of the next background draw;
-    `waiting` holds the turns that wait, oldest first, by the agent that they are for (None: anybody).
+    `waiting` holds the turns that wait, oldest first, by the agent that they are for (None: anybody); `degraded_at` is
+    since when the model gives no answers; `served_models` are pairs of the model asked and another that answered.
     """
 
     start: SessionStarted
@@ -72,6 +76,9 @@ class SessionState:
     connection: int | None = None
     resumable: bool = False
     lost_at: float | None = None
+    degraded_at: float | None = None
+    agent_spoke_at: float = 0.0
+    served_models: set[tuple[str, str]] = field(default_factory=set)
     end_reason: str | None = None
 
     @property
@@ -118,6 +125,12 @@ def apply(state: SessionState, event: AnyEvent) -> SessionState:  # noqa: C901  
             state.connection, state.resumable, state.lost_at = event.connection, event.resumable, None
         case ParticipantLost():
             state.connection, state.lost_at = None, event.elapsed
+        case ModelDegraded():
+            state.degraded_at = event.elapsed
+        case ModelRecovered():
+            state.degraded_at = None
+        case ModelMismatch():
+            state.served_models.add((event.requested_model, event.served_model))
         case SessionEnded():
             state.end_reason = event.reason
             state.turns.clear()
@@ -141,6 +154,8 @@ def _posted(state: SessionState, event: MessagePosted) -> None:
         state.participant_message_count += 1
         if event.client_message_id is not None:
             state.sent[event.client_message_id] = event
+    else:
+        state.agent_spoke_at = event.elapsed
 
 
 def _planned(state: SessionState, event: TurnPlanned) -> None:

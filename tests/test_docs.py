@@ -50,6 +50,9 @@ def test_defaults_in_the_environment_example_are_the_defaults(monkeypatch):
     for name in ServerSettings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     examples = {"RESEARCHER_KEY", "ALLOWED_ORIGINS", "ALLOWED_HOSTS", "TRUSTED_PROXIES", "LLM_PROVIDER", "LLM_MODEL"}
+    examples |= {
+        f"{name}_{what}" for name in ("GEMINI", "GROQ", "OPENAI_COMPATIBLE") for what in ("API_KEY", "BASE_URL")
+    }
     settings = ServerSettings(_env_file=None)
     for name, value in re.findall(r"^#([A-Z_]+)=(.*)$", ENV, re.MULTILINE):
         if name not in examples:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from simulation.errors import UnknownProvider
 from simulation.events import SessionStarted
 from simulation.generation import LanguageModel
-from simulation.parameters import ModelChoice
+from simulation.llm.endpoint import Adapter, Endpoint
+from simulation.parameters import ModelChoice, SimulationParameters
+
+if TYPE_CHECKING:
+    from simulation.llm.budget import Ledger
+    from simulation.llm.pricing import PriceList
 
 
 class Provider(Protocol):
@@ -17,18 +24,92 @@ class Provider(Protocol):
 
     def for_session(self, start: SessionStarted) -> LanguageModel: ...
 
+    @property
+    def problem(self) -> str | None:
+        """Why no session should begin, if so."""
+        ...
 
-PROVIDERS = {
+    async def close(self) -> None: ...
+
+
+class LocalProvider:
+    """A provider in this process, with no line to be broken and nothing to be let go of."""
+
+    problem: str | None = None
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+LOCAL = {
     "scripted": "simulation.llm.scripted:ScriptedProvider",
+    "recorded": "simulation.llm.recorded:RecordedProvider",
 }
 """Name in the settings -> module:class; the class takes (ModelChoice, experiment folder)."""
 
+WIRE = {
+    "gemini": "simulation.llm.gemini:Gemini",
+    "groq": "simulation.llm.groq:Groq",
+    "openai_compatible": "simulation.llm.openai_compatible:OpenAICompatible",
+}
+"""Name in the settings -> module:class of an Adapter."""
 
-def provider_for(choice: ModelChoice, folder: Path) -> Provider:
-    """Return the provider that `choice` names; raise UnknownProvider, or what its construction raises."""
-    target = PROVIDERS.get(choice.provider)
-    if target is None:
-        raise UnknownProvider(f"there is no provider {choice.provider!r}; known are {', '.join(PROVIDERS)}")
-    module, _, name = target.partition(":")
-    provider: Provider = getattr(import_module(module), name)(choice, folder)
+PROVIDERS = (*LOCAL, *WIRE)
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What asking on the wire takes: endpoints by provider, the list of prices, and what was spent already."""
+
+    prices: PriceList
+    ledger: Ledger
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+
+
+def choices_of(parameters: SimulationParameters) -> tuple[ModelChoice, ...]:
+    """Return the models that a session may ask, the first one first."""
+    second = parameters.on_model_failure.second
+    return (parameters.language_model,) if second is None else (parameters.language_model, second)
+
+
+def is_on_the_wire(parameters: SimulationParameters) -> bool:
+    return any(choice.provider in WIRE for choice in choices_of(parameters))
+
+
+def local_provider(choice: ModelChoice, folder: Path) -> Provider:
+    """Return a provider of this process; raise UnknownProvider, or what its construction raises."""
+    provider: Provider = _class(choice.provider, LOCAL)(choice, folder)
     return provider
+
+
+def wire_provider(parameters: SimulationParameters, folder: Path, means: Means) -> Provider:
+    """Return the gateway to the models of `parameters`. Imports SDKs and builds clients: not on the event loop."""
+    from simulation.llm.gateway import Gateway, Line
+
+    choices = choices_of(parameters)
+    adapters = adapters_for({choice.provider for choice in choices if choice.provider in WIRE}, means.endpoints)
+    lines = {
+        (choice.provider, choice.model): Line(adapters[choice.provider], choice.model, parameters.gateway)
+        for choice in choices
+        if choice.provider in WIRE
+    }
+    local = {choice: local_provider(choice, folder) for choice in choices if choice.provider in LOCAL}
+    return Gateway(lines, local, means.prices, means.ledger)
+
+
+def adapters_for(providers: Iterable[str], endpoints: Mapping[str, Endpoint]) -> dict[str, Adapter]:
+    """Return a client for each provider; raise UnknownProvider where one has no endpoint."""
+    made: dict[str, Adapter] = {}
+    for name in providers:
+        if name not in endpoints:
+            raise UnknownProvider(f"{name} has no key")
+        made[name] = _class(name, WIRE)(endpoints[name])
+    return made
+
+
+def _class(name: str, table: Mapping[str, str]) -> type:
+    if name not in table:
+        raise UnknownProvider(f"there is no provider {name!r}; known are {', '.join(PROVIDERS)}")
+    module, _, attribute = table[name].partition(":")
+    found: type = getattr(import_module(module), attribute)
+    return found

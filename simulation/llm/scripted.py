@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from simulation.events import Cause, MessagePosted, SessionStarted
 from simulation.generation import FinishReason, GenerateRequest, Generation, Scene, Usage
+from simulation.llm.registry import LocalProvider
 from simulation.llm.script import SLOT, Beat, Exchange, Intent, Script, Thread, Voice, load_script
 from simulation.pacing import draws
 from simulation.parameters import ModelChoice
@@ -75,7 +76,7 @@ class _Asked(NamedTuple):
     answers: Sequence[str]
 
 
-class ScriptedProvider:
+class ScriptedProvider(LocalProvider):
     """One script for all sessions; `latency_seconds` is how long each answer takes."""
 
     def __init__(self, choice: ModelChoice, folder: Path, latency_seconds: float = 0.0) -> None:
@@ -115,6 +116,7 @@ class ScriptedModel:
             finish_reason=FinishReason.STOP,
             usage=Usage(),
             served_model=self.model,
+            source="scripted",
         )
 
     def _speak(self, scene: Scene) -> str | None:

@@ -32,9 +32,9 @@ from typing import Protocol, assert_never
 
 from simulation.codec import Record, encode
 from simulation.effects import Acknowledge, Effect, End, Generate, HideTyping, Refuse, ShowTyping
-from simulation.errors import GenerationError
+from simulation.errors import GenerationError, NotAsked
 from simulation.events import AnyEvent, MessagePosted, ReactionAdded, SessionEnded, SessionStarted
-from simulation.generation import Attempt, FinishReason, GenerateRequest, Generation, LanguageModel, checked
+from simulation.generation import Attempt, GenerateRequest, Generation, LanguageModel, checked, status_of
 from simulation.inputs import Crashed, GenerationArrived, Input, Tick
 from simulation.room import Room, Step
 from simulation.runtime.clock import Clock, Timer
@@ -230,11 +230,15 @@ class SimulationSession:
         asked_at = self._clock.monotonic()
         generation: Generation | None = None
         error: BaseException | None = None
+        attempts: tuple[Attempt, ...] = ()
         try:
             generation = checked(await self._model.generate(request))
-            status = _status(generation)
+            status, attempts = status_of(generation), generation.attempts
+        except NotAsked as failure:
+            self._arrived(request, str(failure.kind), None, failure.attempts)
+            return
         except GenerationError as failure:
-            error, status = failure, str(failure.kind)
+            error, status, attempts = failure, str(failure.kind), failure.attempts
         except BaseException as failure:  # task boundary: a provider's surprise is no reason to end a session
             if isinstance(failure, KeyboardInterrupt | SystemExit) or _is_cancelled(failure):
                 raise
@@ -249,12 +253,19 @@ class SimulationSession:
             parameters=request.parameters,
             latency_ms=round((self._clock.monotonic() - asked_at) * 1000),
         )
+        self._arrived(request, status, generation, attempts or (attempt,))
+
+    def _arrived(
+        self, request: GenerateRequest, status: str, generation: Generation | None, attempts: tuple[Attempt, ...]
+    ) -> None:
         self.receive(
             GenerationArrived(
                 turn_id=request.turn_id,
                 agent_name=request.scene.agent_name,
                 prompt=request.prompt,
-                attempts=(attempt,),
+                status=status,
+                generation=generation,
+                attempts=attempts,
             )
         )
 
@@ -268,9 +279,3 @@ def _is_cancelled(error: BaseException) -> bool:
 def _message(error: BaseException) -> str:
     """What the error says; unlike `str`, this works for one that cannot say it."""
     return format_exception_only(error)[0].partition(": ")[2].removesuffix("\n")
-
-
-def _status(generation: Generation) -> str:
-    if generation.finish_reason == FinishReason.CONTENT_FILTER:
-        return "blocked"
-    return "ok" if generation.text and generation.text.strip() else "empty"

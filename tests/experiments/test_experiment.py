@@ -107,7 +107,7 @@ WRONG_VALUES = [
     ("timing", {"typing_least_seconds": 30}, "timing.typing_least_seconds: 30.0 is not allowed: not more than"),
     ("timing", {"stale_answers": "burn"}, 'timing.stale_answers: "burn" is not allowed: one of "keep", "drop"'),
     ("act_weights", {"message": 0, "reply": 0, "mention": 0}, "act_weights: at least one of message, reply"),
-    ("language_model", {"provider": "oracle"}, 'language_model.provider: "oracle" is not allowed: "scripted"'),
+    ("language_model", {"provider": "oracle"}, 'language_model.provider: "oracle" is not allowed: one of "scripted"'),
     ("language_model", {"script": "none.json"}, 'language_model.script: "none.json" is not allowed: there is no'),
     ("language_model", {"script": "n" * 300}, "is not allowed: there is no such file"),
     ("agent_names", ["Alice", "Alice\u200b", "Charlie", "Diana", "Eve"], "a name without invisible characters"),
@@ -221,8 +221,8 @@ def test_a_rate_that_agents_cannot_keep_up_with_is_warned_of_with_the_figure(tmp
 
 def test_the_environment_may_name_another_model(tmp_path: Path):
     loaded = experiment(tmp_path)
-    assert loaded.with_model(None, None) is loaded
-    assert loaded.with_model(None, "other").parameters.language_model == ModelChoice(model="other")
+
+    assert loaded.with_model("scripted", "other").parameters.language_model == ModelChoice(model="other")
     assert loaded.with_model("oracle", "m").parameters.language_model == ModelChoice(provider="oracle", model="m")
 
 

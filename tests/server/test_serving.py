@@ -35,7 +35,7 @@ def test_the_banner_says_what_a_researcher_wants_to_know(folder: Path):
         banner = server.read_until("Ctrl+C")
         for part in (
             "config: 5 agents, 6 messages a minute, 15 minutes",
-            "scripted: demo replies, no API key",
+            "scripted: demo replies (neighbourhood); no API key is set",
             "token 1234",
             "logs/",
             "every message is on disk before it is shown",
@@ -113,7 +113,12 @@ REFUSED = {
     "an unknown key": ({}, {"colour": 1}, (), "colour: unknown key"),
     "a port that is none": ({"PORT": "99999"}, {}, (), "PORT: '99999' is not allowed"),
     "a sync that is none": ({"LOG_SYNC": "never"}, {}, (), "LOG_SYNC: 'never' is not allowed"),
-    "an unknown provider": ({"LLM_PROVIDER": "oracle"}, {}, (), "there is no provider 'oracle'"),
+    "an unknown provider": (
+        {"LLM_PROVIDER": "oracle"},
+        {},
+        (),
+        "LLM_PROVIDER: 'oracle' is not allowed: one of scripted",
+    ),
     "a log folder that is a file": ({"LOG_DIR": "config/simulation_settings.json"}, {}, (), "LOG_DIR: "),
     "the world without a key": ({}, {}, ("--host", "0.0.0.0"), "RESEARCHER_KEY"),
     "the world with the demo token": (

@@ -170,7 +170,7 @@ class TestTurn:
         chat.runs_until(300)
         assert chat.told(ShowTyping) == []
 
-    @pytest.mark.parametrize("status", ["empty", "blocked", "failed", "timeout"])
+    @pytest.mark.parametrize("status", ["empty", "failed", "timeout"])
     def test_without_text_is_dropped_and_the_agent_is_free_again(self, status):
         chat = Chat(user_response_probability=1, model=lambda _: failed(status))
         chat.participant_posts("hello")
@@ -179,9 +179,19 @@ class TestTurn:
         assert [call.status for call in chat.of(ModelCalled)] == [status]
 
     def test_of_nothing_but_habits_is_dropped_as_filtered(self):
-        chat = Chat(user_response_probability=1, model=lambda _: "As an AI, I cannot say.")
+        chat = Chat(agents=["Alice"], user_response_probability=1, model=lambda _: "As an AI, I cannot say.")
         chat.participant_posts("hello")
         assert [dropped.reason for dropped in chat.of(TurnDropped)] == ["filtered"]
+
+    @pytest.mark.parametrize("answer", [failed("blocked"), "As an AI, I cannot say."], ids=["blocked", "filtered"])
+    def test_that_was_blocked_or_filtered_goes_once_to_another_agent(self, answer):
+        chat = Chat(user_response_probability=1, model=lambda _: answer)
+        chat.participant_posts("hello")
+        first, second = chat.plans
+        assert second.replaces == first.turn_id
+        assert second.agent_name != first.agent_name
+        assert (second.cause, second.target) == (first.cause, first.target)
+        assert len(chat.of(TurnDropped)) == 2
 
     def test_what_was_cleaned_stands_in_the_message(self):
         chat = Chat(user_response_probability=1, model=lambda request: f'{request.scene.agent_name}: "Hi **you**"')

@@ -167,6 +167,8 @@ def arrival(request: GenerateRequest, answer: str | Attempt) -> GenerationArrive
         turn_id=request.turn_id,
         agent_name=request.scene.agent_name,
         prompt=request.prompt,
+        status=attempt.status,
+        generation=attempt.generation,
         attempts=(attempt,),
     )
 

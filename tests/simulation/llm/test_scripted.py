@@ -15,7 +15,7 @@ from simulation.errors import UnknownProvider
 from simulation.events import MessagePosted
 from simulation.generation import GenerateRequest, Scene
 from simulation.inputs import ParticipantPosted
-from simulation.llm.registry import provider_for
+from simulation.llm.registry import local_provider
 from simulation.llm.script import InvalidScript, load_script
 from simulation.llm.scripted import ScriptedModel, ScriptedProvider
 from simulation.parameters import ModelChoice, Timing
@@ -279,9 +279,9 @@ def test_a_script_that_is_missing_says_so(tmp_path: Path):
 
 
 def test_the_registry_knows_it_and_names_what_it_knows(tmp_path: Path):
-    assert isinstance(provider_for(ModelChoice(), tmp_path), ScriptedProvider)
+    assert isinstance(local_provider(ModelChoice(), tmp_path), ScriptedProvider)
     with pytest.raises(UnknownProvider, match="known are scripted"):
-        provider_for(ModelChoice(provider="oracle"), tmp_path)
+        local_provider(ModelChoice(provider="oracle"), tmp_path)
 
 
 def test_every_slot_and_voice_of_the_script_is_there():

@@ -1,0 +1,57 @@
+"""What an experiment has spent, read off its session logs: a restarted server does not start to count anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+
+from experiments.errors import LogError
+from experiments.eventlog.reader import read_records
+from experiments.experiment import Experiment
+from simulation.codec import Record
+from simulation.events import ModelCalled, SessionStarted
+from simulation.generation import Usage
+from simulation.llm.budget import Ledger, Spent
+
+LOCAL_SOURCES = ("scripted", "canned")
+
+
+def ledger_for(experiment: Experiment, log_dir: Path, today: Callable[[], str]) -> Ledger:
+    """Return the experiment's ledger, with what the logs in `log_dir` say was spent where that has a limit."""
+    budget = experiment.parameters.budget
+    ledger = Ledger(budget, today, date=today())
+    names = [each.name for each in fields(budget) if not each.name.endswith("_session")]
+    if any(getattr(budget, name) is not None for name in names):
+        for timestamp, call in _calls(experiment.experiment_id, log_dir):
+            _count(ledger.experiment, call)
+            if timestamp.startswith(ledger.date):
+                _count(ledger.day, call)
+    return ledger
+
+
+def _count(spent: Spent, call: ModelCalled) -> None:
+    spent.calls += 1
+    usage = Usage(
+        input_tokens=call.input_tokens, output_tokens=call.output_tokens, thinking_tokens=call.thinking_tokens
+    )
+    spent.add(usage, call.cost)
+
+
+def _calls(experiment_id: str, log_dir: Path) -> Iterator[tuple[str, ModelCalled]]:
+    for path in sorted(log_dir.glob("*.json")):
+        records = _readable(path)
+        start = next(records, None)
+        if start is None or not isinstance(start.event, SessionStarted) or start.event.experiment_id != experiment_id:
+            continue
+        for record in records:
+            if isinstance(record.event, ModelCalled) and record.event.provider not in LOCAL_SOURCES:
+                yield record.timestamp, record.event
+
+
+def _readable(path: Path) -> Iterator[Record]:
+    """Yield a log's records as far as it can be read: what a damaged one hides cannot be counted."""
+    try:
+        yield from read_records(path)
+    except (LogError, OSError):
+        return

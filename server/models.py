@@ -1,0 +1,142 @@
+"""Which model speaks, and with which key: settled from the settings file and the environment before anything starts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from experiments.experiment import Experiment
+from experiments.spending import ledger_for
+from server.errors import InvalidSettings
+from server.settings import CHECKOUT_CONFIG, PACKAGED_CONFIG, ServerSettings
+from simulation.errors import SimulationError
+from simulation.llm.endpoint import Endpoint
+from simulation.llm.registry import (
+    LOCAL,
+    PROVIDERS,
+    WIRE,
+    Means,
+    Provider,
+    choices_of,
+    is_on_the_wire,
+    local_provider,
+    wire_provider,
+)
+from simulation.parameters import ModelChoice
+
+logger = logging.getLogger("chatroom.model")
+
+PRICES_FILE = "prices.json"
+
+
+def settled(settings: ServerSettings, experiment: Experiment) -> tuple[Experiment, str]:
+    """Return the experiment with its model settled, and why it is this one; raise InvalidSettings."""
+    provider, why = _provider(settings, experiment)
+    chosen = experiment.with_model(provider, _model(settings, experiment, provider))
+    problems = [*_missing(settings, chosen)]
+    if problems:
+        raise InvalidSettings(problems)
+    return chosen, why
+
+
+def _provider(settings: ServerSettings, experiment: Experiment) -> tuple[str, str]:
+    if settings.llm_provider is not None:
+        return settings.llm_provider, "LLM_PROVIDER"
+    if experiment.named_provider is not None:
+        return experiment.named_provider, "language_model.provider"
+    usable = [name for name in WIRE if name in endpoints(settings)]
+    named = settings.llm_model or experiment.named_model
+    if not usable:
+        return "scripted", "no API key is set"
+    keys = " and ".join(_VARIABLES[name] for name in usable)
+    if named is None:
+        return "scripted", f"{keys} is set, but no model is named: set LLM_MODEL"
+    if len(usable) > 1:
+        raise InvalidSettings([f"LLM_PROVIDER: missing: {keys} are set; name the provider of {named}"])
+    return usable[0], f"{keys} is set"
+
+
+def _model(settings: ServerSettings, experiment: Experiment, provider: str) -> str:
+    """The model's name; empty where none is named."""
+    if provider == "scripted":
+        return settings.llm_model or experiment.named_model or ModelChoice().model
+    if provider in LOCAL:
+        return provider
+    is_of_the_file = experiment.named_provider in (None, provider)
+    return settings.llm_model or (experiment.named_model if is_of_the_file else None) or ""
+
+
+_VARIABLES = {
+    "gemini": "GEMINI_API_KEY",
+    "groq": "GROQ_API_KEY",
+    "openai_compatible": "OPENAI_COMPATIBLE_BASE_URL",
+}
+"""What makes a provider usable."""
+
+
+def endpoints(settings: ServerSettings) -> dict[str, Endpoint]:
+    """Return the providers that can be asked, with where and with what key."""
+    found: dict[str, Endpoint] = {}
+    if settings.gemini_api_key:
+        found["gemini"] = Endpoint(settings.gemini_api_key.get_secret_value(), settings.gemini_base_url)
+    if settings.groq_api_key:
+        found["groq"] = Endpoint(settings.groq_api_key.get_secret_value(), settings.groq_base_url)
+    if settings.openai_compatible_base_url:
+        key = settings.openai_compatible_api_key
+        found["openai_compatible"] = Endpoint(
+            key.get_secret_value() if key else "", settings.openai_compatible_base_url
+        )
+    return found
+
+
+def _missing(settings: ServerSettings, experiment: Experiment) -> Iterator[str]:
+    known = endpoints(settings)
+    for choice in choices_of(experiment.parameters):
+        if choice.provider not in PROVIDERS:
+            yield f"LLM_PROVIDER: {choice.provider!r} is not allowed: one of {', '.join(PROVIDERS)}"
+        elif choice.provider in WIRE and choice.provider not in known:
+            yield (
+                f"{_VARIABLES[choice.provider]}: missing: the agents speak through {choice.provider}. "
+                "Put it into .env, or choose another provider."
+            )
+        if choice.provider in WIRE and not choice.model:
+            yield (
+                f"LLM_MODEL: missing: which model of {choice.provider}? Name it here or as language_model.model; "
+                "`chatroom models` lists what your key may use."
+            )
+
+
+def provider(settings: ServerSettings, experiment: Experiment) -> Provider:
+    """Return who answers. On the wire: imports an SDK and builds clients, which takes a second; not on the loop."""
+    parameters = experiment.parameters
+    try:
+        if not is_on_the_wire(parameters):
+            return local_provider(parameters.language_model, experiment.folder)
+        return wire_provider(parameters, experiment.folder, means(settings, experiment))
+    except SimulationError as error:
+        raise InvalidSettings([f"language model: {error}"]) from error
+
+
+def means(settings: ServerSettings, experiment: Experiment) -> Means:
+    from simulation.llm.pricing import PriceList
+
+    prices = PriceList.load(prices_path(experiment.folder))
+    ledger = ledger_for(experiment, settings.log_dir, _today)
+    return Means(prices=prices, ledger=ledger, endpoints=endpoints(settings))
+
+
+def prices_path(folder: Path) -> Path:
+    """Return the experiment's own list of prices, or else the one that we come with."""
+    candidates = [each / PRICES_FILE for each in (folder, PACKAGED_CONFIG, CHECKOUT_CONFIG)]
+    return next((path for path in candidates if path.is_file()), candidates[-1])
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()  # noqa: TID251  a day of the budget is a day of the world
+
+
+def changed_keys(old: Mapping[str, Endpoint], new: Mapping[str, Endpoint]) -> list[str]:
+    """Return the providers that were given another key or address."""
+    return [name for name, endpoint in new.items() if old.get(name) != endpoint]

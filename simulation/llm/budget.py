@@ -1,0 +1,74 @@
+"""What may be spent: calls, tokens and money, for each session, for the experiment and for a day (UTC).
+
+A call is counted before it is sent, so the one over the limit never is. Tokens and money are known only afterwards: the
+call that goes over the limit is the last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from simulation.generation import Usage
+from simulation.parameters import Budget
+
+
+@dataclass(slots=True)
+class Spent:
+    """`cost` is in the currency of the price list; calls without a known price cost nothing here."""
+
+    calls: int = 0
+    tokens: int = 0
+    cost: float = 0.0
+
+    def add(self, usage: Usage, cost: float | None) -> None:
+        self.tokens += sum(tokens or 0 for tokens in (usage.input_tokens, usage.output_tokens, usage.thinking_tokens))
+        self.cost += cost or 0.0
+
+    def reaches(self, calls: int | None, tokens: int | None, cost: float | None) -> str | None:
+        """Return which limit is reached, if one is."""
+        if calls is not None and self.calls >= calls:
+            return "calls"
+        if tokens is not None and self.tokens >= tokens:
+            return "tokens"
+        return "cost" if cost is not None and self.cost >= cost else None
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What the experiment has spent, in all and today; `today` tells the date."""
+
+    budget: Budget
+    today: Callable[[], str]
+    experiment: Spent = field(default_factory=Spent)
+    day: Spent = field(default_factory=Spent)
+    date: str = ""
+
+    def spent_up(self) -> str | None:
+        """Return the limit that keeps every session from asking, if one is reached."""
+        self._turn_the_page()
+        b = self.budget
+        reached = self.experiment.reaches(b.calls_per_experiment, b.tokens_per_experiment, b.cost_per_experiment)
+        if reached:
+            return f"{reached}_per_experiment"
+        reached = self.day.reaches(b.calls_per_day, b.tokens_per_day, b.cost_per_day)
+        return f"{reached}_per_day" if reached else None
+
+    def spent_up_by(self, session: Spent) -> str | None:
+        """Return the limit that keeps this session from asking, if one is reached."""
+        b = self.budget
+        reached = session.reaches(b.calls_per_session, b.tokens_per_session, b.cost_per_session)
+        return f"{reached}_per_session" if reached else self.spent_up()
+
+    def count_call(self, session: Spent) -> None:
+        self._turn_the_page()
+        for spent in (session, self.experiment, self.day):
+            spent.calls += 1
+
+    def add(self, session: Spent, usage: Usage, cost: float | None) -> None:
+        for spent in (session, self.experiment, self.day):
+            spent.add(usage, cost)
+
+    def _turn_the_page(self) -> None:
+        if self.date != (today := self.today()):
+            self.date, self.day = today, Spent()

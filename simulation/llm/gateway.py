@@ -1,0 +1,390 @@
+"""Between a session and a provider: how long, how often, how much, and what happens instead.
+
+Theory of operation
+===================
+
+Everything here is a LanguageModel round a LanguageModel. From the outside in:
+
+    Fallback    what is said instead, where the experiment has something (canned lines, a second provider)
+    Timed       the moment by which the turn must have its answer
+    Retrying    a second try, where it can help and the turn has time for it
+    Halved      every second turn is skipped for a minute after the provider said that there were too many
+    Slotted     calls a minute, calls in flight: the wait for a slot is part of the turn's time
+    Broken      the circuit: no call where it would be in vain
+    Budgeted    no call over the budget
+    Measured    one attempt: its deadline, its figures, its price
+    (adapter)   the provider on the wire
+
+What sessions share (circuit, slots, adapter) is in a Line, one for each provider and model; a new key is put into the
+line while sessions run. An answer brings its attempts with it, as does an error: each becomes one `llm_call`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from math import inf
+
+import stamina
+from aiolimiter import AsyncLimiter
+
+from simulation.errors import GenerationError, NotAsked
+from simulation.events import SessionStarted
+from simulation.generation import Attempt, GenerateRequest, Generation, LanguageModel, checked, status_of
+from simulation.llm.budget import Ledger, Spent
+from simulation.llm.circuit import Circuit
+from simulation.llm.endpoint import Adapter
+from simulation.llm.pricing import PriceList
+from simulation.llm.registry import Provider
+from simulation.pacing import draws
+from simulation.parameters import GatewayLimits, ModelChoice
+
+RETRY_WAIT_SECONDS = 1.0
+"""Before a second try where the provider names no wait; jitter comes on top."""
+LEAST_SECONDS = 1.0
+"""What a turn must have left for another call to be worth it."""
+CURED_BY_RETRY = ("rate_limited", "unavailable", "bad_response")
+
+stamina.instrumentation.set_on_retry_hooks([])  # every attempt stands in the session's log, with its reason
+
+
+def now() -> float:
+    """Seconds on the event loop's clock: a deadline, a wait and a probe mean the same in virtual time."""
+    return asyncio.get_running_loop().time()
+
+
+class Line:
+    """What all sessions share that speak with one model of one provider."""
+
+    def __init__(self, adapter: Adapter, model: str, limits: GatewayLimits) -> None:
+        self.provider = adapter.provider
+        self.model = model
+        self.circuit = Circuit(f"{adapter.provider} ({model})")
+        self.adapter = adapter
+        self._wire = adapter.model(model)
+        self._slots = asyncio.Semaphore(limits.calls_in_flight)
+        per_minute = limits.requests_per_minute
+        # One call at a time, evenly: a provider's own limit has no burst of a whole minute.
+        self._rate = AsyncLimiter(1, 60 / per_minute) if per_minute else None
+
+    async def generate(self, request: GenerateRequest) -> Generation:
+        return await self._wire.generate(request)
+
+    def use(self, adapter: Adapter) -> None:
+        """Speak through another client from now on: a new key, with which nothing has failed yet."""
+        self.adapter = adapter
+        self._wire = adapter.model(self.model)
+        self.circuit = Circuit(f"{adapter.provider} ({self.model})")
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Wait for a call's turn, and hold it."""
+        async with AsyncExitStack() as held:
+            if self._rate is not None:
+                await self._rate.acquire()
+            await held.enter_async_context(self._slots)
+            yield
+
+
+class _Wrapper:
+    """A model round another."""
+
+    def __init__(self, inner: LanguageModel) -> None:
+        self.inner = inner
+        self.provider = inner.provider
+        self.model = inner.model
+
+
+class Measured(_Wrapper):
+    """One attempt, with its own deadline; what it took and cost stands in its Attempt."""
+
+    def __init__(self, inner: LanguageModel, seconds: float, prices: PriceList) -> None:
+        super().__init__(inner)
+        self._seconds = seconds
+        self._prices = prices
+
+    async def generate(self, request: GenerateRequest) -> Generation:
+        started = now()
+        answer_by = inf if request.answer_by is None else request.answer_by
+        try:
+            async with asyncio.timeout_at(min(started + self._seconds, answer_by)):
+                generation = await self.inner.generate(request)
+        except TimeoutError:
+            raise self._failure(GenerationError("no answer in time", kind="timeout"), request, started) from None
+        except GenerationError as error:
+            raise self._failure(error, request, started) from error.__cause__
+        return replace(checked(generation), attempts=(self._success(generation, request, started),))
+
+    def _success(self, generation: Generation, request: GenerateRequest, started: float) -> Attempt:
+        return Attempt(
+            provider=self.provider,
+            requested_model=self.model,
+            status=status_of(generation),
+            generation=generation,
+            http_status=200,
+            parameters=request.parameters,
+            latency_ms=_milliseconds(started),
+            cost=self._prices.cost(self.provider, generation.served_model or self.model, generation.usage),
+        )
+
+    def _failure(self, error: GenerationError, request: GenerateRequest, started: float) -> GenerationError:
+        attempt = Attempt(
+            provider=self.provider,
+            requested_model=self.model,
+            status=error.kind,
+            error=str(error),
+            http_status=error.http_status,
+            request_id=error.request_id,
+            parameters=request.parameters,
+            latency_ms=_milliseconds(started),
+        )
+        error.attempts = (attempt,)
+        return error
+
+
+class Budgeted(_Wrapper):
+    def __init__(self, inner: LanguageModel, ledger: Ledger, session: Spent) -> None:
+        super().__init__(inner)
+        self._ledger = ledger
+        self._session = session
+
+    async def generate(self, request: GenerateRequest) -> Generation:
+        if reached := self._ledger.spent_up_by(self._session):
+            raise NotAsked(f"the budget is spent: {reached}", kind="budget_spent")
+        self._ledger.count_call(self._session)
+        generation = await self.inner.generate(request)
+        cost = generation.attempts[-1].cost if generation.attempts else None
+        self._ledger.add(self._session, generation.usage, cost)
+        return generation
+
+
+class Broken(_Wrapper):
+    """The circuit of the line."""
+
+    def __init__(self, inner: LanguageModel, line: Line) -> None:
+        super().__init__(inner)
+        self._line = line
+
+    async def generate(self, request: GenerateRequest) -> Generation:
+        circuit = self._line.circuit
+        if not circuit.admits(now()):
+            raise NotAsked(f"not asked: {circuit.open_because}", kind="circuit_open")
+        is_told = False
+        try:
+            generation = await self.inner.generate(request)
+            circuit.succeeded()
+            is_told = True
+        except GenerationError as error:
+            if not isinstance(error, NotAsked):
+                circuit.failed(error.kind, str(error), now(), error.retry_after)
+                is_told = True
+            raise
+        finally:
+            if not is_told:  # given up from our side, or never sent: nothing is known of the provider
+                circuit.abandoned()
+        return generation
+
+
+class Slotted(_Wrapper):
+    def __init__(self, inner: LanguageModel, line: Line) -> None:
+        super().__init__(inner)
+        self._line = line
+
+    async def generate(self, request: GenerateRequest) -> Generation:
+        asked = now()
+        async with AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout_at(request.answer_by):
+                    await held.enter_async_context(self._line.slot())
+            except TimeoutError:
+                raise NotAsked("no slot in time", kind="throttled") from None
+            queue_ms = _milliseconds(asked)
+            try:
+                generation = await self.inner.generate(request)
+            except GenerationError as error:
+                error.attempts = _queued(error.attempts, queue_ms)
+                raise
+            return replace(generation, attempts=_queued(generation.attempts, queue_ms))
+
+
+class Halved(_Wrapper):
+    def __init__(self, inner: LanguageModel, line: Line) -> None:
+        super().__init__(inner)
+        self._line = line
+
+    async def generate(self, request: GenerateRequest) -> Generation:
+        if self._line.circuit.skips(now()):
+            raise NotAsked("every second turn is skipped for a minute after a rate limit", kind="throttled")
+        return await self.inner.generate(request)
+
+
+class Retrying(_Wrapper):
+    """One more try, after the wait that the provider names, if the turn has the time for both."""
+
+    async def generate(self, request: GenerateRequest) -> Generation:
+        made: list[Attempt] = []
+
+        def wait_for(error: Exception) -> bool | float:
+            if not isinstance(error, GenerationError) or error.kind not in CURED_BY_RETRY:
+                return False
+            wait = RETRY_WAIT_SECONDS if error.retry_after is None else error.retry_after
+            if request.answer_by is not None and now() + wait + LEAST_SECONDS > request.answer_by:
+                return False
+            return True if error.retry_after is None else error.retry_after
+
+        async for attempt in stamina.retry_context(
+            wait_for, attempts=2, timeout=None, wait_initial=RETRY_WAIT_SECONDS / 2, wait_jitter=RETRY_WAIT_SECONDS / 2
+        ):
+            with attempt:
+                try:
+                    generation = await self.inner.generate(request)
+                except GenerationError as error:
+                    made += error.attempts
+                    error.attempts = _numbered(made)
+                    raise
+                return replace(generation, attempts=_numbered([*made, *generation.attempts]))
+        raise AssertionError("stamina raises what the last attempt raised")
+
+
+class Timed(_Wrapper):
+    """Sets the moment by which the turn must have its answer, and the parameters that this model is asked with."""
+
+    def __init__(self, inner: LanguageModel, seconds: float, choice: ModelChoice) -> None:
+        super().__init__(inner)
+        self._seconds = seconds
+        self._parameters = choice.sampling.as_set()
+
+    async def generate(self, request: GenerateRequest) -> Generation:
+        asked = replace(request, answer_by=now() + self._seconds, parameters=self._parameters)
+        return await self.inner.generate(asked)
+
+
+class Fallback(_Wrapper):
+    """Whoever speaks while the model does not. What was tried before is in the answer's attempts."""
+
+    def __init__(self, inner: LanguageModel, instead: LanguageModel, source: str) -> None:
+        super().__init__(inner)
+        self._instead = instead
+        self._source = source
+
+    async def generate(self, request: GenerateRequest) -> Generation:
+        try:
+            return await self.inner.generate(request)
+        except GenerationError as error:
+            first = error
+        try:
+            generation = await self._instead.generate(request)
+        except GenerationError as error:
+            error.attempts = first.attempts + error.attempts
+            raise
+        spoken = replace(generation, source=self._source, reason=first.kind, attempts=())
+        *before, last = generation.attempts or (self._unmeasured(request),)
+        return replace(spoken, attempts=(*first.attempts, *before, replace(last, generation=spoken)))
+
+    def _unmeasured(self, request: GenerateRequest) -> Attempt:
+        """What a model in this process says is no call, but stands in the log like one."""
+        return Attempt(provider=self._instead.provider, requested_model=self._instead.model)
+
+
+class CannedLines:
+    """The researcher's own lines, in an order of the session's own: each once before any comes again."""
+
+    provider = "canned"
+    model = "canned"
+
+    def __init__(self, lines: tuple[str, ...], seed: int) -> None:
+        self._lines = lines
+        self._random = draws(seed, "canned", 0)
+        self._left: list[str] = []
+
+    async def generate(self, request: GenerateRequest) -> Generation:
+        if not self._left:
+            self._left = self._random.sample(self._lines, len(self._lines))
+        return Generation(text=self._left.pop())
+
+
+class Gateway:
+    """Gives every session its model: the wrappers round the line that all of them share."""
+
+    def __init__(
+        self,
+        lines: Mapping[tuple[str, str], Line],
+        local: Mapping[ModelChoice, Provider],
+        prices: PriceList,
+        ledger: Ledger,
+    ) -> None:
+        self.ledger = ledger
+        self._lines = dict(lines)
+        self._local = dict(local)
+        self._prices = prices
+
+    def for_session(self, start: SessionStarted) -> LanguageModel:
+        parameters = start.parameters
+        spent = Spent()
+        model = self._composed(parameters.language_model, start, spent)
+        failure = parameters.on_model_failure
+        if failure.mode == "canned":
+            return Fallback(model, CannedLines(failure.lines, start.seed), "canned")
+        if failure.mode == "second_provider" and failure.second is not None:
+            return Fallback(model, self._composed(failure.second, start, spent), "second_provider")
+        return model
+
+    def _composed(self, choice: ModelChoice, start: SessionStarted, spent: Spent) -> LanguageModel:
+        if choice in self._local:
+            return self._local[choice].for_session(start)
+        limits = start.parameters.gateway
+        line = self._lines[choice.provider, choice.model]
+        model: LanguageModel = Measured(line, limits.attempt_seconds, self._prices)
+        model = Budgeted(model, self.ledger, spent)
+        model = Broken(model, line)
+        model = Slotted(model, line)
+        model = Halved(Retrying(model), line)
+        return Timed(model, limits.turn_seconds, choice)
+
+    @property
+    def providers(self) -> set[str]:
+        """The providers on the wire."""
+        return {line.provider for line in self._lines.values()}
+
+    @property
+    def problem(self) -> str | None:
+        """Why no session should begin, if so: the agents would not say a word."""
+        if reached := self.ledger.spent_up():
+            return f"budget: {reached}"
+        stopped = [line for line in self._lines.values() if line.circuit.stops_admission]
+        if len(stopped) < len(self._lines) or not stopped:
+            return None  # where one of two still answers, sessions have their agents
+        return f"model: {stopped[0].circuit.open_because}"
+
+    @property
+    def states(self) -> dict[str, str]:
+        """What each model's circuit says: `ok`, or why it is not asked."""
+        return {f"{line.provider}:{line.model}": line.circuit.open_because or "ok" for line in self._lines.values()}
+
+    async def use(self, adapters: Mapping[str, Adapter]) -> None:
+        """Speak through other clients from now on: sessions go on. A call that is under way on
+        the old client breaks off, and is tried again on the new one."""
+        old = {id(line.adapter): line.adapter for line in self._lines.values() if line.provider in adapters}
+        for line in self._lines.values():
+            if line.provider in adapters:
+                line.use(adapters[line.provider])
+        for adapter in old.values():
+            await adapter.close()
+
+    async def close(self) -> None:
+        for adapter in {id(line.adapter): line.adapter for line in self._lines.values()}.values():
+            await adapter.close()
+
+
+def _milliseconds(since: float) -> int:
+    return round((now() - since) * 1000)
+
+
+def _queued(attempts: tuple[Attempt, ...], queue_ms: int) -> tuple[Attempt, ...]:
+    return tuple(replace(attempt, queue_ms=queue_ms) for attempt in attempts)
+
+
+def _numbered(attempts: list[Attempt]) -> tuple[Attempt, ...]:
+    return tuple(replace(attempt, number=number) for number, attempt in enumerate(attempts, start=1))
