@@ -1,0 +1,1 @@
+"""A provider that is none: it speaks the wires of Gemini, Groq and OpenAI-compatible servers, and fails as told."""
