@@ -24,7 +24,8 @@ class FinishReason(StrEnum):
     STOP = "stop"
     LENGTH = "length"
     CONTENT_FILTER = "content_filter"
-    ERROR = "error"
+    CUT = "cut"
+    """The provider gave none: what there is may be half of what was meant."""
 
 
 class ChatMessage(NamedTuple):
@@ -53,7 +54,8 @@ class Scene:
 class GenerateRequest:
     """`parameters` are those of `Sampling` that are set, by its names: what is not there is not sent.
 
-    `answer_by` is the moment, in seconds on the runtime's clock, after which nobody waits for the answer.
+    `schema` is the JSON Schema that the answer must have, None for plain text. `answer_by` is the moment, in seconds on
+    the runtime's clock, after which nobody waits for the answer.
     """
 
     session_id: str
@@ -61,6 +63,7 @@ class GenerateRequest:
     messages: tuple[ChatMessage, ...]
     scene: Scene
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    schema: Mapping[str, Any] | None = None
     answer_by: float | None = None
 
     @property
@@ -104,6 +107,8 @@ def status_of(generation: Generation) -> str:
         return "blocked"
     if not has_text:
         return "empty"
+    if generation.finish_reason == FinishReason.CUT:
+        return "truncated"
     return "length_cut" if generation.finish_reason == FinishReason.LENGTH else "ok"
 
 

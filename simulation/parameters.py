@@ -153,7 +153,7 @@ class GatewayLimits:
 
     turn_seconds: float = 20.0
     attempt_seconds: float = 15.0
-    calls_in_flight: int = 64
+    calls_in_flight: int = 256
     requests_per_minute: float | None = None
     on_model_mismatch: Literal["warn", "stop"] = "warn"
 

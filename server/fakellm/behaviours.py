@@ -166,7 +166,9 @@ def rate_limited(asked: Asked, wait: float | None = None, how: str = "header") -
 
 def quota(asked: Asked, kind: str = "day") -> Reply:
     """429 that no waiting of ours cures: the `day`'s quota, or `money`."""
-    if kind == "money":
+    if kind == "money" and asked.wire == GEMINI:
+        body = refusal(asked, 429, "Your prepayment credits are depleted.")
+    elif kind == "money":
         body = refusal(asked, 429, "You exceeded your current quota, check your billing.", code="insufficient_quota")
     elif asked.wire == GEMINI:
         violation = {"quotaId": "GenerateRequestsPerDayPerProjectPerModel"}

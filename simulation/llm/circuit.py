@@ -1,9 +1,10 @@
 """Whether there is any point in asking: one circuit for all sessions that share a provider, a key and a model.
 
-    closed ──(5 failures in a row, or one that no second try cures)──► open ──(PROBE_SECONDS)──► one probe ──► closed
-                                                                         ▲────────(it fails)────────┘
+    closed ──(5 failures in a row, or one that no second try cures)──► open ──(a probe is answered)──► closed
 
-A refused key opens it for good: a storm of refused calls can cost the whole project its access. A new key closes it.
+While it is open, every PROBE_SECONDS one call is let through as a probe, whether or not the one before has come back: a
+provider that hangs would else keep us from noticing that it has recovered. A refused key opens the circuit for good: a
+storm of refused calls can cost the whole project its access. A new key closes it.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from math import inf
 logger = logging.getLogger("chatroom.model")
 
 FAILURES_IN_A_ROW = 5
-PROBE_SECONDS = 15.0
+PROBE_SECONDS = 10.0
 """Not 30, as the rule has it: agents are to speak within 35 s of a recovery, and a turn must be drawn and typed."""
 QUOTA_PROBE_SECONDS = 300.0
 HALVED_SECONDS = 60.0
 """How long every second call is skipped after the provider said that there were too many."""
 
-COUNTED = ("unavailable", "timeout", "bad_response")
+COUNTED = ("unavailable", "timeout", "bad_response", "rejected")
 STOPPING = {"auth": inf, "quota_exhausted": QUOTA_PROBE_SECONDS}
-"""What opens the circuit at once, and keeps new sessions out: seconds until a probe."""
+"""What opens the circuit at once: seconds until a probe."""
+KEEPS_OUT = (*STOPPING, "rejected")
+"""What keeps new sessions out: whoever came now would meet nobody, and not for minutes only."""
 
 
 class Circuit:
@@ -33,22 +36,20 @@ class Circuit:
         self._name = name
         self._failures = 0
         self._probe_at = 0.0
-        self._is_probing = False
         self._halved_until = -inf
         self._skipped_last = False
 
     @property
-    def stops_admission(self) -> bool:
-        """Whether no session should begin: whoever came now would meet nobody, and not for minutes only."""
-        return self.open_because in STOPPING
+    def keeps_out(self) -> bool:
+        return self.open_because in KEEPS_OUT
 
     def admits(self, now: float) -> bool:
-        """Whether a call may be made. While the circuit is open it is the probe, one at a time."""
+        """Whether a call may be made. While the circuit is open it is a probe."""
         if self.open_because is None:
             return True
-        if self._is_probing or now < self._probe_at:
+        if now < self._probe_at:
             return False
-        self._is_probing = True
+        self._probe_at = now + STOPPING.get(self.open_because, PROBE_SECONDS)
         return True
 
     def skips(self, now: float) -> bool:
@@ -61,30 +62,22 @@ class Circuit:
         if self.open_because is not None:
             logger.warning("%s answers again (was: %s)", self._name, self.open_because)
         self._failures = 0
-        self._is_probing = False
         self.open_because = None
 
     def failed(self, kind: str, message: str, now: float, retry_after: float | None = None) -> None:
         """Take note of a failure; those that say nothing of the next call change nothing."""
-        was_probing, self._is_probing = self._is_probing, False
         if kind == "rate_limited":
             self._halved_until = now + HALVED_SECONDS
         if kind in STOPPING:
             self._open(kind, message, now + max(STOPPING[kind], retry_after or 0.0))
         elif kind in COUNTED:
             self._failures += 1
-            if was_probing or self._failures >= FAILURES_IN_A_ROW:
+            if self._failures >= FAILURES_IN_A_ROW and self.open_because not in STOPPING:
                 self._open(kind, message, now + PROBE_SECONDS)
-        elif was_probing:
-            self._probe_at = now + PROBE_SECONDS
-
-    def abandoned(self) -> None:
-        """The call was given up from our side: nothing is known of the provider."""
-        self._is_probing = False
 
     def _open(self, kind: str, message: str, probe_at: float) -> None:
         if self.open_because != kind:
-            log = logger.error if kind in STOPPING else logger.warning
+            log = logger.error if kind in KEEPS_OUT else logger.warning
             log("%s: %s, not asked for now: %s", self._name, kind, message)
         self.open_because = kind
         self._probe_at = probe_at

@@ -10,6 +10,7 @@ Everything here is a LanguageModel round a LanguageModel. From the outside in:
     Retrying    a second try, where it can help and the turn has time for it
     Halved      every second turn is skipped for a minute after the provider said that there were too many
     Slotted     calls a minute, calls in flight: the wait for a slot is part of the turn's time
+    Parsed      where JSON was asked for, nothing else is an answer
     Broken      the circuit: no call where it would be in vain
     Budgeted    no call over the budget
     Measured    one attempt: its deadline, its figures, its price
@@ -30,22 +31,23 @@ from math import inf
 import stamina
 from aiolimiter import AsyncLimiter
 
-from simulation.errors import GenerationError, NotAsked
+from simulation.errors import GenerationError, InvalidJson, NotAsked
 from simulation.events import SessionStarted
-from simulation.generation import Attempt, GenerateRequest, Generation, LanguageModel, checked, status_of
+from simulation.generation import USABLE, Attempt, GenerateRequest, Generation, LanguageModel, checked, status_of
 from simulation.llm.budget import Ledger, Spent
 from simulation.llm.circuit import Circuit
 from simulation.llm.endpoint import Adapter
 from simulation.llm.pricing import PriceList
-from simulation.llm.registry import Provider
+from simulation.llm.registry import Provider, taken_by
 from simulation.pacing import draws
 from simulation.parameters import GatewayLimits, ModelChoice
+from simulation.strict_json import parse
 
 RETRY_WAIT_SECONDS = 1.0
 """Before a second try where the provider names no wait; jitter comes on top."""
 LEAST_SECONDS = 1.0
 """What a turn must have left for another call to be worth it."""
-CURED_BY_RETRY = ("rate_limited", "unavailable", "bad_response")
+CURED_BY_RETRY = ("rate_limited", "unavailable", "bad_response", "unparsable")
 
 stamina.instrumentation.set_on_retry_hooks([])  # every attempt stands in the session's log, with its reason
 
@@ -171,20 +173,35 @@ class Broken(_Wrapper):
         circuit = self._line.circuit
         if not circuit.admits(now()):
             raise NotAsked(f"not asked: {circuit.open_because}", kind="circuit_open")
-        is_told = False
         try:
             generation = await self.inner.generate(request)
-            circuit.succeeded()
-            is_told = True
-        except GenerationError as error:
-            if not isinstance(error, NotAsked):
-                circuit.failed(error.kind, str(error), now(), error.retry_after)
-                is_told = True
+        except NotAsked:
             raise
-        finally:
-            if not is_told:  # given up from our side, or never sent: nothing is known of the provider
-                circuit.abandoned()
+        except GenerationError as error:
+            circuit.failed(error.kind, str(error), now(), error.retry_after)
+            raise
+        circuit.succeeded()
         return generation
+
+
+class Parsed(_Wrapper):
+    """Where a schema was given, an answer is a JSON object; anything else is asked for once more, without a wait."""
+
+    async def generate(self, request: GenerateRequest) -> Generation:
+        generation = await self.inner.generate(request)
+        if request.schema is None or status_of(generation) not in USABLE or _is_object(generation.text or ""):
+            return generation
+        error = GenerationError("not the JSON that was asked for", kind="unparsable", retry_after=0.0)
+        *before, last = generation.attempts
+        error.attempts = (*before, replace(last, status=error.kind, error=str(error)))
+        raise error
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(parse(text.encode("utf-8", "replace")), dict)
+    except InvalidJson:
+        return False
 
 
 class Slotted(_Wrapper):
@@ -254,7 +271,7 @@ class Timed(_Wrapper):
     def __init__(self, inner: LanguageModel, seconds: float, choice: ModelChoice) -> None:
         super().__init__(inner)
         self._seconds = seconds
-        self._parameters = choice.sampling.as_set()
+        self._parameters = taken_by(choice)
 
     async def generate(self, request: GenerateRequest) -> Generation:
         asked = replace(request, answer_by=now() + self._seconds, parameters=self._parameters)
@@ -338,7 +355,7 @@ class Gateway:
         line = self._lines[choice.provider, choice.model]
         model: LanguageModel = Measured(line, limits.attempt_seconds, self._prices)
         model = Budgeted(model, self.ledger, spent)
-        model = Broken(model, line)
+        model = Parsed(Broken(model, line))
         model = Slotted(model, line)
         model = Halved(Retrying(model), line)
         return Timed(model, limits.turn_seconds, choice)
@@ -353,7 +370,7 @@ class Gateway:
         """Why no session should begin, if so: the agents would not say a word."""
         if reached := self.ledger.spent_up():
             return f"budget: {reached}"
-        stopped = [line for line in self._lines.values() if line.circuit.stops_admission]
+        stopped = [line for line in self._lines.values() if line.circuit.keeps_out]
         if len(stopped) < len(self._lines) or not stopped:
             return None  # where one of two still answers, sessions have their agents
         return f"model: {stopped[0].circuit.open_because}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from simulation.errors import UnknownProvider
 from simulation.events import SessionStarted
@@ -55,6 +55,26 @@ WIRE = {
 """Name in the settings -> module:class of an Adapter."""
 
 PROVIDERS = (*LOCAL, *WIRE)
+
+_CHAT = frozenset({"temperature", "top_p", "max_output_tokens", "stop", "seed", "reasoning_effort"})
+TAKES = {
+    "gemini": frozenset(
+        {"temperature", "top_p", "max_output_tokens", "stop", "seed", "thinking_level", "thinking_budget"}
+    ),
+    "groq": _CHAT,
+    "openai_compatible": _CHAT,
+}
+"""The settings of `Sampling` that a provider has a word for: the others are not sent to it."""
+
+
+def taken_by(choice: ModelChoice) -> dict[str, Any]:
+    """Return what is set of `choice.sampling` and means something to its provider."""
+    return {k: v for k, v in choice.sampling.as_set().items() if k in TAKES.get(choice.provider, ())}
+
+
+def not_taken_by(choice: ModelChoice) -> list[str]:
+    """Return what a researcher has set in vain; the length of an answer is set by default."""
+    return [name for name in choice.sampling.as_set() if choice.provider in WIRE and name not in TAKES[choice.provider]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,41 @@
+"""What stands in a provider's body, which may be anything: each reader returns what it is for, or nothing.
+
+Providers are not ours to mend, so this is laxer than `strict_json`: half surrogate pairs and doubled keys are taken.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from simulation.generation import MOST_TOKENS
+
+
+def read(body: bytes | str) -> Any:
+    """Return a body's value; None if it is no JSON."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def an_object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def objects(value: Any) -> list[Mapping[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def first(value: Any) -> Mapping[str, Any]:
+    return next(iter(objects(value)), {})
+
+
+def a_text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def a_count(value: Any) -> int | None:
+    """Return a number of tokens."""
+    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
