@@ -68,7 +68,7 @@ async def serving(folder: Path, *, settings: dict[str, Any] | None = None, **cha
     server_settings = ServerSettings(log_dir=folder / "logs", _env_file=None, **(settings or {}))
     listener = listening_socket("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn_config(create_app(server_settings, experiment), server_settings))
-    server.capture_signals = _no_signals  # type: ignore[method-assign]
+    server.capture_signals = no_signals  # type: ignore[method-assign]
     with listener:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(server.serve(sockets=[listener]))
@@ -82,7 +82,7 @@ async def serving(folder: Path, *, settings: dict[str, Any] | None = None, **cha
 
 
 @contextmanager
-def _no_signals():
+def no_signals():
     yield
 
 
