@@ -188,13 +188,14 @@ class TurnAnswered(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnDropped(Event):
-    """A turn came to nothing; `reason` is the model's status, `filtered` or `stale`."""
+    """A turn came to nothing; `reason` is the model's status or `stale`, `rules` what it broke if it was filtered."""
 
     event_type: ClassVar[str] = "turn_dropped"
 
     turn_id: str
     agent_name: str
     reason: str
+    rules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,13 @@
 """State and persona to a request: who the agent is, what it sees, what is asked of it.
 
 In the order of the seed: identity, the researcher's `prompt_template`, the recent messages, the instruction. What
-members wrote stands in the user part alone, one line a message, between markers that no message can write.
+members wrote stands in the user part alone, one line a message, between tags that no message can write. Nothing here
+knows the condition, a key, a token or a note of the researcher's, so nothing can give one away.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from string import Formatter
 
@@ -16,7 +18,7 @@ from simulation.parameters import NEUTRAL_PARTICIPANT, PARTICIPANT, Persona, Sim
 from simulation.state import SessionState
 
 TEMPLATE_VARIABLES = ("agent_name", "participant_name", "group_name", "persona")
-QUOTED_CHARACTERS = 120
+QUOTED_CHARACTERS = 300
 
 
 def template_problems(template: str) -> Iterator[str]:
@@ -41,7 +43,22 @@ def system_prompts(parameters: SimulationParameters) -> dict[str, str]:
 
 def _system_prompt(parameters: SimulationParameters, persona: Persona) -> str:
     identity = f'You are {persona.name}, one of the members of the group chat "{parameters.group_name}".'
-    return "\n\n".join(part for part in (identity, persona.description, _filled(parameters, persona)) if part)
+    described = "" if "{persona}" in parameters.prompt_template else persona.description
+    parts = (f"{identity} {_company(parameters, persona)}", described, _filled(parameters, persona))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _company(parameters: SimulationParameters, persona: Persona) -> str:
+    """Say who else is there; a participant without a name is not to be called by what stands in its place."""
+    others = [name for name in parameters.called_names if name != persona.name]
+    if parameters.participant_name:
+        return f"The others are {_listed(others)}."
+    unnamed = f"one more, whose messages are marked {NEUTRAL_PARTICIPANT}: that is no name, so do not use it"
+    return f"The others are {_listed([*others, unnamed])}."
+
+
+def _listed(items: list[str]) -> str:
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
 def _filled(parameters: SimulationParameters, persona: Persona) -> str:
@@ -66,11 +83,12 @@ def request_for(state: SessionState, planned: TurnPlanned, system_prompt: str) -
     towards = state.by_id.get(planned.target or "")
     if towards not in visible:
         towards = None
-    user = f"{_transcript(parameters, visible)}\n\n{_instruction(state, planned, towards)}"
+    transcript = _transcript(parameters, visible) if window else ""
+    instruction = _instruction(state, planned, towards)
     return GenerateRequest(
         session_id=state.start.session_id,
         turn_id=planned.turn_id,
-        messages=(ChatMessage("system", system_prompt), ChatMessage("user", user)),
+        messages=(ChatMessage("system", system_prompt), ChatMessage("user", f"{transcript}{instruction}")),
         scene=Scene(
             agent_name=planned.agent_name,
             members=parameters.agent_names,
@@ -85,32 +103,39 @@ def request_for(state: SessionState, planned: TurnPlanned, system_prompt: str) -
 
 def _transcript(parameters: SimulationParameters, messages: tuple[MessagePosted, ...]) -> str:
     if not messages:
-        return "Nothing has been written that you can see."
-    guest = _participant_name(parameters)
-    lines = [f"{guest if m.sender == PARTICIPANT else m.sender}: {_one_line(m.content)}" for m in messages]
-    return "\n".join(("<messages>", *lines, "</messages>"))
+        return "Nobody has written anything in the group yet.\n\n"
+    lines = "\n".join(_line(parameters, message) for message in messages)
+    return f"The latest messages in the group, the newest at the end:\n\n<messages>\n{lines}\n</messages>\n\n"
+
+
+def _line(parameters: SimulationParameters, message: MessagePosted, most: int | None = None) -> str:
+    sender = _participant_name(parameters) if message.sender == PARTICIPANT else message.sender
+    content = _one_line(message.content)
+    return f"{sender}: {content if most is None or len(content) <= most else f'{content[:most]}…'}"
 
 
 def _one_line(content: str) -> str:
-    """Keep a message from writing a line of its own, or closing the transcript."""
-    if "\n" in content or "</" in content:
-        return " / ".join(content.split("\n")).replace("</", "< /")
-    return content
+    """Keep a message from writing a line of its own, and from opening or closing what it stands in."""
+    return _TAG.sub("< ", _LINE_ENDS.sub(" / ", content))
+
+
+_LINE_ENDS = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
+_TAG = re.compile(r"<(?=\s*/|\s*messages?\b)", re.IGNORECASE)
 
 
 def _instruction(state: SessionState, planned: TurnPlanned, towards: MessagePosted | None) -> str:
     ask = f"Write the next message that {planned.agent_name} sends to the group.{_aim(state, planned, towards)}"
-    return f"{ask}\nWrite the text of the message alone: no name in front, no quotation marks, nothing by others."
+    return (
+        f"{ask}\n\nReply with the text of that message alone: no name in front of it, no quotation marks round it, "
+        "nothing said by anybody else."
+    )
 
 
 def _aim(state: SessionState, planned: TurnPlanned, towards: MessagePosted | None) -> str:
     if planned.act == Act.MENTION and planned.target:
-        return f" Speak to @{casting.called(state, planned.target)}, with the @ in front of the name."
+        return f" It speaks to @{casting.called(state, planned.target)}; write the name like that, with the @."
     if towards is None:
         return ""
-    quoted = _one_line(towards.content)
-    if len(quoted) > QUOTED_CHARACTERS:
-        quoted = f"{quoted[:QUOTED_CHARACTERS]}…"
-    parameters = state.parameters
-    sender = _participant_name(parameters) if towards.sender == PARTICIPANT else towards.sender
-    return f" It answers what {sender} wrote: {quoted}"
+    quotes = ", which will be shown quoted above it" if planned.act == Act.REPLY else ""
+    line = _line(state.parameters, towards, QUOTED_CHARACTERS)
+    return f" It answers this one{quotes}:\n\n<message>\n{line}\n</message>"

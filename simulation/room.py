@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from math import inf
 from typing import NamedTuple, assert_never
 
@@ -55,7 +56,7 @@ from simulation.events import (
     TurnDropped,
     TurnPlanned,
 )
-from simulation.generation import USABLE, Attempt, Generation, Usage, is_another_model
+from simulation.generation import USABLE, Attempt, Usage, is_another_model
 from simulation.inputs import (
     Crashed,
     EndRequested,
@@ -68,8 +69,9 @@ from simulation.inputs import (
     ParticipantReacted,
     Tick,
 )
+from simulation.leaks import leak_in
 from simulation.parameters import MILLISECONDS, PARTICIPANT
-from simulation.sanitize import sanitize
+from simulation.sanitize import Sanitized, sanitize
 from simulation.state import SessionState, Turn, apply, begin, rebuild
 
 FALLBACKS = ("canned", "second_provider")
@@ -320,16 +322,31 @@ class Room:
         return len(read.content) if read else 0
 
     def _generation_arrived(self, arrived: GenerationArrived, now: float) -> None:
+        cleaned = self._cleaned(arrived)
+        status = arrived.status
+        if cleaned is not None and not cleaned.content:
+            status = "filtered" if cleaned.rules else "empty"
         for attempt in arrived.attempts:
-            self._emit(_model_called(arrived, attempt, now))
+            of_the_answer = attempt.generation is not None and attempt.status == arrived.status
+            self._emit(_model_called(arrived, replace(attempt, status=status) if of_the_answer else attempt, now))
         self._note_health(arrived, now)
         turn = self.state.turns.get(arrived.turn_id)
         if turn is None or self.state.end_reason is not None:
             return  # the turn is gone, but the call was made: the log says so
-        if arrived.status in USABLE and arrived.generation is not None:
-            self._answer(turn, arrived.generation, now)
+        if cleaned is not None and cleaned.content and arrived.generation is not None:
+            self._answer(turn, cleaned, arrived.generation.source, now)
         else:
-            self._came_to_nothing(turn, arrived.status, now)
+            self._came_to_nothing(turn, status, now, cleaned.rules if cleaned else ())
+
+    def _cleaned(self, arrived: GenerationArrived) -> Sanitized | None:
+        """Return what may be shown of an answer (nothing, perhaps); None where there is no answer to clean."""
+        if arrived.status not in USABLE or arrived.generation is None:
+            return None
+        parameters, sender = self.state.parameters, arrived.agent_name
+        cleaned = sanitize(arrived.generation.text or "", sender, parameters.called_names)
+        instructions = self._system_prompts[sender]
+        leak = leak_in(cleaned.content, sender, parameters.called_names, parameters.deny_list, instructions)
+        return cleaned if leak is None else Sanitized("", (*cleaned.rules, leak))
 
     def _note_health(self, arrived: GenerationArrived, now: float) -> None:
         """Say when the model falls silent and when it speaks again, so that the time between can be left out."""
@@ -361,21 +378,17 @@ class Room:
                     self._end("technical", now)
                     return
 
-    def _came_to_nothing(self, turn: Turn, reason: str, now: float) -> None:
+    def _came_to_nothing(self, turn: Turn, reason: str, now: float, rules: tuple[str, ...] = ()) -> None:
         """Drop a turn without usable text; one that was blocked or filtered goes once to another agent."""
         planned = turn.planned
-        self._drop(turn, reason, now)
+        self._drop(turn, reason, now, rules)
         others = [name for name in casting.free_agents(self.state) if name != planned.agent_name]
         if reason in GIVEN_TO_ANOTHER and planned.replaces is None and others:
             random = pacing.draws(self.state.start.seed, "instead", int(planned.turn_id.removeprefix("turn-")))
             self._redraw(planned, now, wanted=casting.draw_agent(self.state, others, random))
 
-    def _answer(self, turn: Turn, generation: Generation, now: float) -> None:
-        parameters, planned, text = self.state.parameters, turn.planned, generation.text or ""
-        content, rules = sanitize(text, planned.agent_name, parameters.called_names)
-        if not content:
-            self._came_to_nothing(turn, "filtered" if text.strip() else "empty", now)
-            return
+    def _answer(self, turn: Turn, cleaned: Sanitized, source: str, now: float) -> None:
+        parameters, planned, content = self.state.parameters, turn.planned, cleaned.content
         if planned.act == Act.MENTION and planned.target:
             content = self._with_mention(content, planned.target)
         moments = pacing.answer_moments(
@@ -391,8 +404,8 @@ class Room:
                 turn_id=planned.turn_id,
                 agent_name=planned.agent_name,
                 content=content,
-                sanitized=rules,
-                source=generation.source,
+                sanitized=cleaned.rules,
+                source=source,
                 typing_at=moments.typing_at,
                 appears_at=moments.appears_at,
             )
@@ -465,11 +478,13 @@ class Room:
             )
         )
 
-    def _drop(self, turn: Turn, reason: str, now: float) -> None:
-        agent_name = turn.planned.agent_name
+    def _drop(self, turn: Turn, reason: str, now: float, rules: tuple[str, ...] = ()) -> None:
+        planned = turn.planned
         if turn.answered is not None:
-            self._effects.append(HideTyping(agent_name))
-        self._emit(TurnDropped(elapsed=now, turn_id=turn.planned.turn_id, agent_name=agent_name, reason=reason))
+            self._effects.append(HideTyping(planned.agent_name))
+        self._emit(
+            TurnDropped(elapsed=now, turn_id=planned.turn_id, agent_name=planned.agent_name, reason=reason, rules=rules)
+        )
         self._serve_waiting(now)
 
     def _serve_waiting(self, now: float) -> None:

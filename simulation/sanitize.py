@@ -39,6 +39,7 @@ def sanitize(text: str, sender: str, members: Sequence[str]) -> Sanitized:
     if _is_plain(text):
         return Sanitized(text, ())
     follow("control_characters", lambda t: _CONTROL.sub("", t.replace("\r\n", "\n")))
+    follow("thinking", lambda t: _THINKING.sub("", t))
     follow("code_fence", lambda t: _FENCE.sub("", t))
     follow("quotes", _without_quotes)
     follow("name_prefix", lambda t: _own_prefix(sender).sub("", t))
@@ -72,6 +73,8 @@ _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 _BLANK_LINES = re.compile(r"[ \t]*\n\s*")
+# Local models think aloud, between tags; some leave out the first, and a cut answer lacks the last.
+_THINKING = re.compile(r"\A.*</think(?:ing)?>|<think(?:ing)?>.*\Z", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"^```[\w-]*[ \t]*$\n?", re.MULTILINE)
 
 _APOSTROPHE = re.compile(r"(?<=\w)['’](?=\w)")
