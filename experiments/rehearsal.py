@@ -69,8 +69,7 @@ def rehearse(
     on_session: Callable[[], None] = lambda: None,
 ) -> Tally:
     """Run `sessions` in virtual time, write their logs to `out`, and return what happened in all of them."""
-    choice = ModelChoice(model=experiment.parameters.language_model.model, script=_script(experiment))
-    provider = ScriptedProvider(choice, experiment.folder, latency_seconds=model_latency)
+    provider = rehearsal_provider(experiment, model_latency)
     folder = RehearsalFolder(out)
     tally = Tally(experiment.parameters)
 
@@ -85,9 +84,12 @@ def rehearse(
     return tally
 
 
-def _script(experiment: Experiment) -> str | None:
-    choice = experiment.parameters.language_model
-    return choice.script if choice.provider == "scripted" else None
+def rehearsal_provider(experiment: Experiment, model_latency: float = 0.0) -> ScriptedProvider:
+    """Return the scripted model, whichever the settings name: a rehearsal costs nothing."""
+    chosen = experiment.parameters.language_model
+    is_scripted = chosen.provider == "scripted"
+    choice = ModelChoice(model=chosen.model, script=chosen.script) if is_scripted else ModelChoice()
+    return ScriptedProvider(choice, experiment.folder, latency_seconds=model_latency)
 
 
 def rehearsal_start(experiment: Experiment, seed: int, number: int) -> SessionStarted:

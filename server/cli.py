@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from server import __version__
 from server.errors import InvalidSettings
+
+if TYPE_CHECKING:
+    from experiments.experiment import Experiment
+    from server.settings import ServerSettings
 
 app = typer.Typer(
     name="chatroom",
@@ -53,18 +59,13 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the chatroom."""
-    from experiments.errors import InvalidExperiment
     from server.serving import serve
     from server.settings import load_settings
 
     if workers > 1:
         _stop("--workers: sessions of several processes need a shared database, which this version does not have")
-    try:
+    with _problems_told():
         serve(load_settings(host=host, port=port, experiment_dir=experiment, log_dir=log_dir, allow_demo=allow_demo))
-    except InvalidSettings as error:
-        _stop(*error.problems)
-    except InvalidExperiment as error:
-        _stop(*map(str, error.problems))
 
 
 @app.command()
@@ -77,19 +78,104 @@ def rehearse(
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Run whole sessions in virtual time and show what they came to."""
-    from experiments.errors import InvalidExperiment
     from experiments.experiment import load_experiment
     from server.rehearsing import run
     from server.settings import experiment_folder
-    from simulation.errors import GenerationError
+
+    with _problems_told():
+        run(load_experiment(experiment_folder(folder)), sessions, out, seed, model_latency, as_json=as_json)
+
+
+Provider = Annotated[str | None, typer.Option(help="gemini, groq or openai_compatible.  [default: the settings']")]
+Model = Annotated[str | None, typer.Option(help="The provider's name for it.  [default: the settings']")]
+Folder = Annotated[Path, typer.Option(help="Folder with the two settings files.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
+
+
+@app.command()
+def ask(
+    text: Annotated[str, typer.Argument(help="What to ask.")] = "Say hello in five words.",
+    provider: Provider = None,
+    model: Model = None,
+    experiment: Folder = Path("config"),
+    as_json: AsJson = False,
+) -> None:
+    """Make one call of a model and show all of it: does my key work?"""
+    from server.asking import ask
+
+    with _problems_told():
+        settings, chosen = _settled(experiment, provider, model)
+        if not ask(settings, chosen, text, as_json=as_json):
+            sys.exit(1)
+
+
+@app.command()
+def models(experiment: Folder = Path("config"), as_json: AsJson = False) -> None:
+    """List the models that the configured keys may use, and say whether the settings' is among them."""
+    from server.asking import list_models
+
+    with _problems_told():
+        settings, chosen = _settled(experiment, None, None, strictly=False)
+        if not list_models(settings, chosen, as_json=as_json):
+            sys.exit(1)
+
+
+@app.command()
+def prompt(
+    folder: Annotated[Path, typer.Argument(help="Folder with the two settings files.")] = Path("config"),
+    agent: Annotated[str | None, typer.Option(help="Whose prompts.  [default: the first agent's]")] = None,
+    seed: Annotated[int, typer.Option(help="Of the rehearsed session.", min=0)] = 0,
+    every: Annotated[bool, typer.Option("--all", help="Every prompt, not the first of each kind.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what an agent's model is told, in a rehearsed session."""
+    from experiments.experiment import load_experiment
+    from server.prompting import show
+    from server.settings import experiment_folder
+
+    with _problems_told():
+        show(load_experiment(experiment_folder(folder)), agent, seed, every=every, as_json=as_json)
+
+
+@app.command("fake-llm")
+def fake_llm(
+    port: Annotated[int, typer.Option(help="Port to listen on, on this machine alone.", min=0, max=65535)] = 9000,
+    behaviour: Annotated[str, typer.Option(help="How it answers until told otherwise.")] = "ok",
+    latency: Annotated[float, typer.Option(help="Seconds that an answer takes.", min=0, max=3600)] = 0.5,
+) -> None:
+    """Serve a fake provider that speaks like Gemini, Groq and local servers, and fails as told."""
+    from server.fakellm.serving import serve
+
+    with _problems_told():
+        serve("127.0.0.1", port, behaviour, latency)
+
+
+def _settled(
+    folder: Path, provider: str | None, model: str | None, *, strictly: bool = True
+) -> tuple[ServerSettings, Experiment]:
+    """Return the settings, and the experiment with the model that they settle on."""
+    from experiments.experiment import load_experiment
+    from server import models
+    from server.settings import load_settings
+
+    settings = load_settings(experiment_dir=folder, llm_provider=provider, llm_model=model)
+    chosen, _ = models.settled(settings, load_experiment(settings.experiment_folder), strictly=strictly)
+    return settings, chosen
+
+
+@contextlib.contextmanager
+def _problems_told() -> Iterator[None]:
+    """Say what is wrong with settings, files or a model, and exit 2."""
+    from experiments.errors import InvalidExperiment
+    from simulation.errors import SimulationError
 
     try:
-        run(load_experiment(experiment_folder(folder)), sessions, out, seed, model_latency, as_json=as_json)
-    except InvalidExperiment as error:
-        _stop(*map(str, error.problems))
+        yield
     except InvalidSettings as error:
         _stop(*error.problems)
-    except GenerationError as error:
+    except InvalidExperiment as error:
+        _stop(*map(str, error.problems))
+    except SimulationError as error:
         _stop(f"language model: {error}")
 
 

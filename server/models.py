@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from server.errors import InvalidSettings
 from server.settings import CHECKOUT_CONFIG, PACKAGED_CONFIG, ServerSettings
 from simulation.errors import SimulationError
 from simulation.llm.endpoint import Endpoint
+from simulation.llm.pricing import InvalidPrices, Price, PriceList
 from simulation.llm.registry import (
     LOCAL,
     PROVIDERS,
@@ -22,6 +24,7 @@ from simulation.llm.registry import (
     choices_of,
     is_on_the_wire,
     local_provider,
+    not_taken_by,
     wire_provider,
 )
 from simulation.parameters import ModelChoice
@@ -31,14 +34,30 @@ logger = logging.getLogger("chatroom.model")
 PRICES_FILE = "prices.json"
 
 
-def settled(settings: ServerSettings, experiment: Experiment) -> tuple[Experiment, str]:
-    """Return the experiment with its model settled, and why it is this one; raise InvalidSettings."""
+def settled(settings: ServerSettings, experiment: Experiment, *, strictly: bool = True) -> tuple[Experiment, str]:
+    """Return the experiment with its model settled, and why it is this one.
+
+    Raise InvalidSettings if it could not speak; unless `strictly`, a key or a name may be missing.
+    """
     provider, why = _provider(settings, experiment)
     chosen = experiment.with_model(provider, _model(settings, experiment, provider))
-    problems = [*_missing(settings, chosen)]
+    problems = [*_missing(settings, chosen)] if strictly else []
     if problems:
         raise InvalidSettings(problems)
-    return chosen, why
+    return replace(chosen, warnings=(*chosen.warnings, *_model_warnings(chosen))), why
+
+
+def _model_warnings(experiment: Experiment) -> Iterator[str]:
+    for choice in choices_of(experiment.parameters):
+        for name in not_taken_by(choice):
+            yield f"language_model.{name}: {choice.provider} has no such setting, so it is not sent"
+        if choice.provider in WIRE and _price(experiment, choice) is None:
+            file = prices_path(experiment.folder)
+            yield f"{file}: no price for {choice.provider}:{choice.model}, so the log's costs will be null"
+
+
+def _price(experiment: Experiment, choice: ModelChoice) -> Price | None:
+    return prices(experiment.folder).price(choice.provider, choice.model)
 
 
 def _provider(settings: ServerSettings, experiment: Experiment) -> tuple[str, str]:
@@ -50,7 +69,7 @@ def _provider(settings: ServerSettings, experiment: Experiment) -> tuple[str, st
     named = settings.llm_model or experiment.named_model
     if not usable:
         return "scripted", "no API key is set"
-    keys = " and ".join(_VARIABLES[name] for name in usable)
+    keys = " and ".join(VARIABLES[name] for name in usable)
     if named is None:
         return "scripted", f"{keys} is set, but no model is named: set LLM_MODEL"
     if len(usable) > 1:
@@ -68,7 +87,7 @@ def _model(settings: ServerSettings, experiment: Experiment, provider: str) -> s
     return settings.llm_model or (experiment.named_model if is_of_the_file else None) or ""
 
 
-_VARIABLES = {
+VARIABLES = {
     "gemini": "GEMINI_API_KEY",
     "groq": "GROQ_API_KEY",
     "openai_compatible": "OPENAI_COMPATIBLE_BASE_URL",
@@ -98,7 +117,7 @@ def _missing(settings: ServerSettings, experiment: Experiment) -> Iterator[str]:
             yield f"LLM_PROVIDER: {choice.provider!r} is not allowed: one of {', '.join(PROVIDERS)}"
         elif choice.provider in WIRE and choice.provider not in known:
             yield (
-                f"{_VARIABLES[choice.provider]}: missing: the agents speak through {choice.provider}. "
+                f"{VARIABLES[choice.provider]}: missing: the agents speak through {choice.provider}. "
                 "Put it into .env, or choose another provider."
             )
         if choice.provider in WIRE and not choice.model:
@@ -106,6 +125,16 @@ def _missing(settings: ServerSettings, experiment: Experiment) -> Iterator[str]:
                 f"LLM_MODEL: missing: which model of {choice.provider}? Name it here or as language_model.model; "
                 "`chatroom models` lists what your key may use."
             )
+        elif choice.provider in WIRE and _has_cost_limit(experiment) and _price(experiment, choice) is None:
+            yield (
+                f"budget: a limit on cost cannot hold: {prices_path(experiment.folder)} has no price for "
+                f"{choice.provider}:{choice.model}. Add it, or limit calls or tokens instead."
+            )
+
+
+def _has_cost_limit(experiment: Experiment) -> bool:
+    budget = experiment.parameters.budget
+    return any(cost is not None for cost in (budget.cost_per_session, budget.cost_per_experiment, budget.cost_per_day))
 
 
 def provider(settings: ServerSettings, experiment: Experiment) -> Provider:
@@ -120,11 +149,16 @@ def provider(settings: ServerSettings, experiment: Experiment) -> Provider:
 
 
 def means(settings: ServerSettings, experiment: Experiment) -> Means:
-    from simulation.llm.pricing import PriceList
-
-    prices = PriceList.load(prices_path(experiment.folder))
     ledger = ledger_for(experiment, settings.log_dir, _today)
-    return Means(prices=prices, ledger=ledger, endpoints=endpoints(settings))
+    return Means(prices=prices(experiment.folder), ledger=ledger, endpoints=endpoints(settings))
+
+
+def prices(folder: Path) -> PriceList:
+    """Return the list of prices; raise InvalidSettings if it cannot be used."""
+    try:
+        return PriceList.load(prices_path(folder))
+    except InvalidPrices as error:
+        raise InvalidSettings([str(error)]) from error
 
 
 def prices_path(folder: Path) -> Path:
@@ -135,8 +169,3 @@ def prices_path(folder: Path) -> Path:
 
 def _today() -> str:
     return datetime.now(UTC).date().isoformat()  # noqa: TID251  a day of the budget is a day of the world
-
-
-def changed_keys(old: Mapping[str, Endpoint], new: Mapping[str, Endpoint]) -> list[str]:
-    """Return the providers that were given another key or address."""
-    return [name for name, endpoint in new.items() if old.get(name) != endpoint]

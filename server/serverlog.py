@@ -11,6 +11,8 @@ _SOCKET_PATH = re.compile(r"/ws/[^\s\"]+")
 _QUERY = re.compile(r"\?[^\s\"]*")
 _ADDRESS_FIRST = '%s - "'
 """How uvicorn's lines about a client begin: with its address, which is nobody's business."""
+TELLING_TOO_MUCH = ("groq", "httpx", "httpx2", "google_genai", "google", "aiohttp", "asyncio")
+"""At DEBUG these write whole requests, and so what participants wrote."""
 _INVALID_UTF8 = "Invalid UTF-8 sequence received from client."
 
 
@@ -20,6 +22,8 @@ def configure(level: str, *, as_json: bool) -> None:
     handler.setFormatter(JsonFormatter() if as_json else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    for name in TELLING_TOO_MUCH:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def redact_uvicorn() -> None:
