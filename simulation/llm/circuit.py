@@ -3,8 +3,9 @@
     closed ──(5 failures in a row, or one that no second try cures)──► open ──(a probe is answered)──► closed
 
 While it is open, every PROBE_SECONDS one call is let through as a probe, whether or not the one before has come back: a
-provider that hangs would else keep us from noticing that it has recovered. A refused key opens the circuit for good: a
-storm of refused calls can cost the whole project its access. A new key closes it.
+provider that hangs would else keep us from noticing that it has recovered. A turn that has the time waits for the next
+probe's moment, so that there is one to be made. A refused key opens the circuit for good: a storm of refused calls can
+cost the whole project its access. A new key closes it.
 """
 
 from __future__ import annotations
@@ -43,14 +44,20 @@ class Circuit:
     def keeps_out(self) -> bool:
         return self.open_because in KEEPS_OUT
 
-    def admits(self, now: float) -> bool:
-        """Whether a call may be made. While the circuit is open it is a probe."""
+    @property
+    def is_final(self) -> bool:
+        """Whether a call would be in vain until a new key or another day."""
+        return self.open_because in STOPPING
+
+    def admitted_at(self, now: float, latest: float) -> float | None:
+        """Return when a call may be made: now, or as the next probe if that is not after `latest`; None: not at all."""
         if self.open_because is None:
-            return True
-        if now < self._probe_at:
-            return False
-        self._probe_at = now + STOPPING.get(self.open_because, PROBE_SECONDS)
-        return True
+            return now
+        at = max(now, self._probe_at)
+        if at > latest:
+            return None
+        self._probe_at = at + STOPPING.get(self.open_because, PROBE_SECONDS)
+        return at
 
     def skips(self, now: float) -> bool:
         """Whether this turn is to be skipped, so that the provider gets half of what was too much for it."""
@@ -72,7 +79,7 @@ class Circuit:
             self._open(kind, message, now + max(STOPPING[kind], retry_after or 0.0))
         elif kind in COUNTED:
             self._failures += 1
-            if self._failures >= FAILURES_IN_A_ROW and self.open_because not in STOPPING:
+            if self._failures >= FAILURES_IN_A_ROW and not self.is_final:
                 self._open(kind, message, now + PROBE_SECONDS)
 
     def _open(self, kind: str, message: str, probe_at: float) -> None:

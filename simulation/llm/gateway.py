@@ -171,8 +171,7 @@ class Broken(_Wrapper):
 
     async def generate(self, request: GenerateRequest) -> Generation:
         circuit = self._line.circuit
-        if not circuit.admits(now()):
-            raise NotAsked(f"not asked: {circuit.open_because}", kind="circuit_open")
+        await self._admission(circuit, request)
         try:
             generation = await self.inner.generate(request)
         except NotAsked:
@@ -182,6 +181,18 @@ class Broken(_Wrapper):
             raise
         circuit.succeeded()
         return generation
+
+    async def _admission(self, circuit: Circuit, request: GenerateRequest) -> None:
+        """Wait until the call may be made; raise NotAsked if it would be in vain."""
+        asked, was = now(), circuit.open_because
+        latest = inf if request.answer_by is None else request.answer_by - LEAST_SECONDS
+        at = circuit.admitted_at(asked, latest)
+        if at is not None and at > asked:
+            await asyncio.sleep(at - asked)
+            if circuit.is_final and circuit.open_because != was:  # while we waited
+                at = None
+        if at is None:
+            raise NotAsked(f"not asked: {circuit.open_because}", kind="circuit_open")
 
 
 class Parsed(_Wrapper):
