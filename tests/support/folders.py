@@ -21,13 +21,15 @@ SEED_EXPERIMENTAL: dict[str, Any] = {
 }
 
 
-def write_settings(folder: Path, *, prompt_template: str | None = None, **changes: Any) -> Path:
-    """Write the seed's two files, changed as told (a value of None takes a key out)."""
+def write_settings(
+    folder: Path, *, prompt_template: str | None = None, experimental: dict[str, Any] | None = None, **changes: Any
+) -> Path:
+    """Write the seed's two files, changed as told (a value of None takes a key out of the simulation's)."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = {key: value for key, value in (SEED_SIMULATION | changes).items() if value is not None}
-    experimental = SEED_EXPERIMENTAL | ({"prompt_template": prompt_template} if prompt_template else {})
+    design = SEED_EXPERIMENTAL | ({"prompt_template": prompt_template} if prompt_template else {})
     (folder / SIMULATION_FILE).write_text(json.dumps(settings), encoding="utf-8")
-    (folder / EXPERIMENTAL_FILE).write_text(json.dumps(experimental), encoding="utf-8")
+    (folder / EXPERIMENTAL_FILE).write_text(json.dumps(design | (experimental or {})), encoding="utf-8")
     return folder
 
 
