@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from experiments.experiment import Experiment
 from experiments.spending import ledger_for
 from server.errors import InvalidSettings
@@ -78,13 +80,12 @@ def _provider(settings: ServerSettings, experiment: Experiment) -> tuple[str, st
 
 
 def _model(settings: ServerSettings, experiment: Experiment, provider: str) -> str:
-    """The model's name; empty where none is named."""
+    """The model's name; empty where none is named. A name that was meant for another provider is none."""
+    of_the_file = experiment.named_model if experiment.named_provider in (None, provider) else None
     if provider == "scripted":
-        return settings.llm_model or experiment.named_model or ModelChoice().model
-    if provider in LOCAL:
-        return provider
-    is_of_the_file = experiment.named_provider in (None, provider)
-    return settings.llm_model or (experiment.named_model if is_of_the_file else None) or ""
+        is_meant = provider in (settings.llm_provider, experiment.named_provider)
+        return ((settings.llm_model or of_the_file) if is_meant else None) or ModelChoice().model
+    return provider if provider in LOCAL else settings.llm_model or of_the_file or ""
 
 
 VARIABLES = {
@@ -97,17 +98,21 @@ VARIABLES = {
 
 def endpoints(settings: ServerSettings) -> dict[str, Endpoint]:
     """Return the providers that can be asked, with where and with what key."""
+    gemini, groq = _key(settings.gemini_api_key), _key(settings.groq_api_key)
     found: dict[str, Endpoint] = {}
-    if settings.gemini_api_key:
-        found["gemini"] = Endpoint(settings.gemini_api_key.get_secret_value(), settings.gemini_base_url)
-    if settings.groq_api_key:
-        found["groq"] = Endpoint(settings.groq_api_key.get_secret_value(), settings.groq_base_url)
+    if gemini:
+        found["gemini"] = Endpoint(gemini, settings.gemini_base_url)
+    if groq:
+        found["groq"] = Endpoint(groq, settings.groq_base_url)
     if settings.openai_compatible_base_url:
-        key = settings.openai_compatible_api_key
-        found["openai_compatible"] = Endpoint(
-            key.get_secret_value() if key else "", settings.openai_compatible_base_url
-        )
+        key = _key(settings.openai_compatible_api_key)
+        found["openai_compatible"] = Endpoint(key, settings.openai_compatible_base_url)
     return found
+
+
+def _key(secret: SecretStr | None) -> str:
+    """The key without what was copied along with it."""
+    return secret.get_secret_value().strip() if secret else ""
 
 
 def _missing(settings: ServerSettings, experiment: Experiment) -> Iterator[str]:

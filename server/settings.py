@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,9 @@ from server.errors import InvalidSettings
 DEFAULT_EXPERIMENT = Path("config")
 PACKAGED_CONFIG = Path(__file__).parent / "default_config"
 CHECKOUT_CONFIG = Path(__file__).parent.parent / "config"
+
+_WRITABLE = re.compile(r"[!-~]*")
+_ADDED_BY_CLIENTS = ("/v1", "/v1beta", "/models")
 
 ExactList = Annotated[tuple[str, ...], NoDecode]
 
@@ -51,11 +55,25 @@ class ServerSettings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("gemini_api_key", "groq_api_key", "openai_compatible_api_key")
+    @classmethod
+    def _is_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _WRITABLE.fullmatch(value.get_secret_value().strip()):
+            raise ValueError("holds a space, a curly quote or another character that no key has")
+        return value
+
     @field_validator("gemini_base_url", "groq_base_url", "openai_compatible_base_url")
     @classmethod
     def _is_web_address(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("an address that begins with http:// or https:// is needed")
+        return value
+
+    @field_validator("gemini_base_url", "groq_base_url")
+    @classmethod
+    def _is_without_path(cls, value: str | None) -> str | None:
+        if value is not None and value.rstrip("/").endswith(_ADDED_BY_CLIENTS):
+            raise ValueError("leave out the path at its end (/v1, /v1beta, /openai/v1): the client adds it")
         return value
 
     @field_validator("log_level", mode="before")
