@@ -137,6 +137,19 @@ def prompt(
         show(load_experiment(experiment_folder(folder)), agent, seed, every=every, as_json=as_json)
 
 
+@app.command()
+def replay(
+    log: Annotated[Path, typer.Argument(help="A session's log.")],
+    as_json: AsJson = False,
+) -> None:
+    """Re-execute a session from its log, with the model's recorded answers, and compare every record."""
+    from server.replaying import run
+
+    with _problems_told():
+        if not run(log, as_json=as_json):
+            sys.exit(1)
+
+
 @app.command("fake-llm")
 def fake_llm(
     port: Annotated[int, typer.Option(help="Port to listen on, on this machine alone.", min=0, max=65535)] = 9000,

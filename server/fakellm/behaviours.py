@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -59,7 +60,8 @@ def line(asked: Asked) -> str:
 
 
 def _says(asked: Asked, said: Said, served_model: str | None = None, **details: Any) -> Reply:
-    return Reply(body=orjson.dumps(answer(asked, said, served_model)), **details)
+    # Not orjson: half a surrogate pair, as models do send, is what it would refuse.
+    return Reply(body=json.dumps(answer(asked, said, served_model)).encode(), **details)
 
 
 def ok(

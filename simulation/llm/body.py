@@ -1,6 +1,7 @@
 """What stands in a provider's body, which may be anything: each reader returns what it is for, or nothing.
 
-Providers are not ours to mend, so this is laxer than `strict_json`: half surrogate pairs and doubled keys are taken.
+Providers are not ours to mend, so this is laxer than `strict_json`: doubled keys are taken, and half surrogate pairs
+left out.
 """
 
 from __future__ import annotations
@@ -33,7 +34,17 @@ def first(value: Any) -> Mapping[str, Any]:
 
 
 def a_text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    """Return a text as a log can hold it: what the core is told must be what a replay is told."""
+    return _storable(value) if isinstance(value, str) else None
+
+
+def _storable(text: str) -> str:
+    """Return `text` without NUL and half surrogate pairs, which models do send."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
+    return text.replace("\0", "")
 
 
 def a_count(value: Any) -> int | None:

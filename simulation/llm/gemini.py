@@ -147,7 +147,7 @@ def _said(candidate: Mapping[str, Any]) -> str | None:
     """Return the text of an answer without its thoughts; None where there is no part with text."""
     parts = objects(an_object(candidate.get("content")).get("parts"))
     said = [part["text"] for part in parts if isinstance(part.get("text"), str) and not part.get("thought")]
-    return "".join(said) if said else None
+    return a_text("".join(said)) if said else None
 
 
 def _usage(usage: Mapping[str, Any]) -> Usage:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from simulation.codec import Record, decode
 from simulation.errors import GenerationError, InvalidJson, InvalidRecord, NotAsked, UnknownProvider
 from simulation.events import ModelCalled, SessionStarted, TurnDropped, TurnPlanned
-from simulation.generation import Attempt, GenerateRequest, Generation, Usage
+from simulation.generation import Attempt, GenerateRequest, Generation, Usage, status_of
 from simulation.inputs import GenerationArrived
 from simulation.llm.registry import LocalProvider
 from simulation.parameters import ModelChoice
@@ -56,7 +56,7 @@ def _answer(calls: list[ModelCalled], planned_at: float) -> Answer:
         turn_id=last.turn_id,
         agent_name=last.agent_name,
         prompt=last.prompt,
-        status=last.status,
+        status=attempts[-1].status,
         generation=attempts[-1].generation,
         attempts=attempts,
     )
@@ -76,13 +76,14 @@ def _nothing(dropped: TurnDropped, known: Answer | None, planned_at: float) -> A
 
 
 def attempt_of(call: ModelCalled) -> Attempt:
-    """Return the attempt that an `llm_call` records."""
+    """Return the attempt that an `llm_call` records: what the room thought of the answer is not the provider's."""
+    generation = _generation(call)
     return Attempt(
         provider=call.provider,
         requested_model=call.requested_model,
         number=call.attempt,
-        status=call.status,
-        generation=_generation(call),
+        status=status_of(generation) if generation and call.status == "filtered" else call.status,
+        generation=generation,
         error=call.error,
         http_status=call.http_status,
         request_id=call.request_id,

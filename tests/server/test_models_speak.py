@@ -12,6 +12,7 @@ from participants import OurParticipant, ours
 from providers import KEY, MODEL, WIRES, FakeProvider, fake_provider
 from servers import Server, serving
 
+from experiments.replay import replay
 from simulation.codec import Record
 from simulation.events import MessagePosted, ModelCalled, TurnDropped
 
@@ -184,3 +185,30 @@ async def test_a_retry_that_helps_is_an_attempt_in_the_log_and_nothing_else(tmp_
         (2, "ok", 200),
     ]
     assert {call.turn_id for call in calls} == {"turn-1"}
+
+
+@pytest.mark.parametrize("wire", ["gemini", "groq"])
+async def test_a_log_replays_offline_and_gives_the_same_messages(tmp_path: Path, wire: str):
+    changes = {"messages_per_minute": 120, "user_response_probability": 1, "language_model": IMPATIENT}
+    async with fake_provider() as provider:
+        for name in ("500", "blocked", "rate_limited", "html", "empty_text"):
+            provider.fake.queue("ok")
+            provider.fake.queue(name)
+        provider.fake.queue("ok", text="half \ud83d of an emoji\0, as models do")
+        provider.fake.queue("ok", text=LEAK)
+        async with (
+            serving(tmp_path, settings=provider.settings(wire), **changes) as server,
+            ours(server) as participant,
+        ):
+            for number in range(4):
+                await participant.posts(f"message {number}")
+                await answered(participant)
+            await provider.until(lambda: not provider.fake.queued)
+            await answered(participant)
+            await participant.sends({"type": "leave"})
+            await server.end_of(participant.session_id)
+    records = server.log_of(participant.session_id)
+    outcome = replay(records)
+    assert outcome.difference is None
+    assert outcome.messages == len(spoken(records)) + 4
+    assert outcome.calls == len(model_calls(records)) > 10

@@ -1,0 +1,65 @@
+"""`chatroom replay`: whether a log follows from its first record, its inputs and its answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from experiments.errors import LogError
+from experiments.eventlog.reader import read_records
+from experiments.replay import Difference, Replay, replay
+from server.errors import InvalidSettings
+from simulation.codec import encode
+
+
+def run(log: Path, *, as_json: bool) -> bool:
+    """Replay `log` and print what came of it; return whether every record was the same. Raise InvalidSettings."""
+    try:
+        outcome = replay(list(read_records(log)))
+    except OSError as error:
+        raise InvalidSettings([f"{log}: cannot be read ({error.strerror})"]) from None
+    except LogError as error:
+        raise InvalidSettings([str(error)]) from None
+    except ValueError as error:
+        raise InvalidSettings([f"{log}: {error}"]) from None
+    if as_json:
+        print(json.dumps(_as_json(outcome), ensure_ascii=False, indent=2))  # noqa: T201
+    else:
+        _print(log, outcome)
+    return outcome.difference is None
+
+
+def _as_json(outcome: Replay) -> dict[str, Any]:
+    found = outcome.difference
+    return {
+        "same": found is None,
+        "records": outcome.records,
+        "messages": outcome.messages,
+        "model_answers": outcome.calls,
+        "difference": None if found is None else dict(zip(("seq", "log", "replay"), _lines(found), strict=True)),
+    }
+
+
+def _print(log: Path, outcome: Replay) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    counts = f"{outcome.records:,} records, {outcome.messages:,} messages, {outcome.calls:,} answers of the model"
+    if outcome.difference is None:
+        console.print(Text(f"{log.name}: re-executed offline: {counts}, all the same."))
+        return
+    seq, theirs, ours = _lines(outcome.difference)
+    console.print(Text(f"{log.name}: the same up to record {seq - 1} ({counts}). Then:", style="red"))
+    console.print(Text(f"  log:    {theirs}\n  replay: {ours or 'nothing'}"))
+
+
+def _lines(found: Difference) -> tuple[int, str, str | None]:
+    record, instead = found
+    ours = None if instead is None else _shown(record._replace(event=instead))
+    return record.seq, _shown(record), ours
+
+
+def _shown(record: Any) -> str:
+    return encode(record).decode().strip()
