@@ -23,6 +23,7 @@ line while sessions run. An answer brings its attempts with it, as does an error
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -33,7 +34,16 @@ from aiolimiter import AsyncLimiter
 
 from simulation.errors import GenerationError, InvalidJson, NotAsked
 from simulation.events import SessionStarted
-from simulation.generation import USABLE, Attempt, GenerateRequest, Generation, LanguageModel, checked, status_of
+from simulation.generation import (
+    USABLE,
+    Attempt,
+    GenerateRequest,
+    Generation,
+    LanguageModel,
+    checked,
+    is_another_model,
+    status_of,
+)
 from simulation.llm.budget import Ledger, Spent
 from simulation.llm.circuit import Circuit
 from simulation.llm.endpoint import Adapter
@@ -48,6 +58,8 @@ RETRY_WAIT_SECONDS = 1.0
 LEAST_SECONDS = 1.0
 """What a turn must have left for another call to be worth it."""
 CURED_BY_RETRY = ("rate_limited", "unavailable", "bad_response", "unparsable")
+
+logger = logging.getLogger("chatroom.model")
 
 stamina.instrumentation.set_on_retry_hooks([])  # every attempt stands in the session's log, with its reason
 
@@ -66,13 +78,19 @@ class Line:
         self.circuit = Circuit(f"{adapter.provider} ({model})")
         self.adapter = adapter
         self._wire = adapter.model(model)
+        self._served: set[str | None] = set()
         self._slots = asyncio.Semaphore(limits.calls_in_flight)
         per_minute = limits.requests_per_minute
         # One call at a time, evenly: a provider's own limit has no burst of a whole minute.
         self._rate = AsyncLimiter(1, 60 / per_minute) if per_minute else None
 
     async def generate(self, request: GenerateRequest) -> Generation:
-        return await self._wire.generate(request)
+        generation = await self._wire.generate(request)
+        served = generation.served_model
+        if served not in self._served and is_another_model(self.model, served):
+            logger.warning("%s: %s was asked for, %s answers", self.provider, self.model, served)
+        self._served.add(served)
+        return generation
 
     def use(self, adapter: Adapter) -> None:
         """Speak through another client from now on: a new key, with which nothing has failed yet."""
