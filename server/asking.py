@@ -206,8 +206,6 @@ def _show_list(listed: list[Listed], named: list[ModelChoice], gone: list[ModelC
                 f"[red]{each.provider} cannot be used:[/] {escape(str(each.problem))}\n{advice}", soft_wrap=True
             )
     for choice in gone:
-        console.print(
-            f"[red]{choice.provider} does not offer {escape(choice.model)}[/], which the settings name: agents would "
-            "be silent. Name another in LLM_MODEL or language_model.model.",
-            soft_wrap=True,
-        )
+        found = f"{choice.provider} does not offer {escape(choice.model)}" if choice.model else "no model is named"
+        advice = "agents would be silent. Name one of these in LLM_MODEL or language_model.model."
+        console.print(f"[red]{found}[/]: {advice}", soft_wrap=True)
