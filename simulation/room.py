@@ -354,13 +354,18 @@ class Room:
         provider = state.parameters.language_model.provider
         if generation is None or generation.source in FALLBACKS:
             reason = arrived.status if generation is None else generation.reason or arrived.status
-            if state.degraded_at is None:
+            if state.degraded_at is None and not self._is_old_news(arrived):
                 self._emit(ModelDegraded(elapsed=now, provider=provider, reason=reason))
             return
         if state.degraded_at is not None:
             seconds = round(now - state.degraded_at, MILLISECONDS)
             self._emit(ModelRecovered(elapsed=now, provider=provider, seconds=seconds))
         self._compare_models(arrived.attempts, now)
+
+    def _is_old_news(self, arrived: GenerationArrived) -> bool:
+        """Whether the model has answered since the turn was planned that it now failed to answer in time."""
+        turn = self.state.turns.get(arrived.turn_id)
+        return arrived.status == "timeout" and turn is not None and turn.planned.elapsed < self.state.model_answered_at
 
     def _compare_models(self, attempts: Sequence[Attempt], now: float) -> None:
         """Say, once for each, that another model answered than the one that was asked."""

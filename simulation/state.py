@@ -57,7 +57,7 @@ class SessionState:
     """`position` counts what the participant can see; `sent` maps their client_message_id to what they posted with it;
     `reactions` maps (message_id, member) to the emoji; `next_post_at` is the tick of the next background draw;
     `waiting` holds the turns that wait, oldest first, by the agent that they are for (None: anybody); `degraded_at` is
-    since when the model gives no answers; `served_models` are pairs of the model asked and another that answered.
+    since when the model gives no answers, `model_answered_at` when it last gave one; `served_models` are pairs of the model asked and another that answered.
     """
 
     start: SessionStarted
@@ -77,6 +77,7 @@ class SessionState:
     resumable: bool = False
     lost_at: float | None = None
     degraded_at: float | None = None
+    model_answered_at: float = 0.0
     agent_spoke_at: float = 0.0
     served_models: set[tuple[str, str]] = field(default_factory=set)
     end_reason: str | None = None
@@ -125,6 +126,9 @@ def apply(state: SessionState, event: AnyEvent) -> SessionState:  # noqa: C901  
             state.connection, state.resumable, state.lost_at = event.connection, event.resumable, None
         case ParticipantLost():
             state.connection, state.lost_at = None, event.elapsed
+        case ModelCalled():
+            if event.error is None and event.source == "model":
+                state.model_answered_at = event.elapsed
         case ModelDegraded():
             state.degraded_at = event.elapsed
         case ModelRecovered():
@@ -137,7 +141,7 @@ def apply(state: SessionState, event: AnyEvent) -> SessionState:  # noqa: C901  
             state.waiting.clear()
         case SessionStarted():
             raise SimulationError("a session starts once")
-        case ModelCalled() | ErrorRaised() | LogRepaired() | UnknownEvent():
+        case ErrorRaised() | LogRepaired() | UnknownEvent():
             pass
         case _:
             assert_never(event)
