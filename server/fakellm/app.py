@@ -99,7 +99,8 @@ def create_app(fake: Fake) -> Starlette:
 
     return Starlette(
         routes=[
-            Route("/{version}/models/{model_and_verb:path}", gemini, methods=["POST"]),
+            Route("/{version:path}/models/{model_and_verb:path}", gemini, methods=["POST"]),
+            Route("/{version:path}/tunedModels/{model_and_verb:path}", gemini, methods=["POST"]),
             Route("/openai/v1/chat/completions", chat, methods=["POST"]),
             Route("/v1/chat/completions", chat, methods=["POST"]),
             Route("/openai/v1/models", models, methods=["GET"]),

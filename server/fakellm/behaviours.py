@@ -199,7 +199,7 @@ def _with_status(code: int) -> Callable[..., Reply]:
     return with_status
 
 
-CODES = (400, 401, 402, 403, 404, 408, 409, 413, 422, 424, 498, 499, 500, 502, 503, 504)
+CODES = (400, 401, 402, 403, 404, 408, 409, 413, 422, 424, 429, 498, 499, 500, 502, 503, 504)
 
 BEHAVIOURS: dict[str, Callable[..., Reply]] = {
     "ok": ok,

@@ -16,6 +16,8 @@ class Connections:
     """`open` is how many there are; a number is given in the order of their coming, from 1."""
 
     def __init__(self) -> None:
+        self.all_closed = asyncio.Event()
+        self.all_closed.set()
         self._transports: dict[Client, asyncio.Transport] = {}
         self._numbers: dict[Client, int] = {}
         self._count = 0
@@ -29,10 +31,13 @@ class Connections:
 
     def made(self, client: Client, transport: asyncio.Transport) -> None:
         self._count += 1
+        self.all_closed.clear()
         self._transports[client], self._numbers[client] = transport, self._count
 
     def lost(self, client: Client) -> None:
         self._transports.pop(client, None)
+        if not self._transports:
+            self.all_closed.set()
 
     def breaks(self, client: Client, how: str, body: bytes) -> None:
         """Break the connection: before a reply, in the middle of one, with a reset, or with what is no HTTP."""
