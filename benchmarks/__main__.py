@@ -20,12 +20,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import orjson
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks import sixty_line_core
+from benchmarks import models, sixty_line_core
 from benchmarks.load import Client, join, join_many, leave, pace, saturate
 from benchmarks.processes import LOAD_CORE, Measured, on_core, ours, reference, wait_until_it_answers, write_settings
+from benchmarks.report import Report, percentile
 from experiments.experiment import load_experiment
 from experiments.rehearsal import rehearsal_start, rehearse
 from simulation.codec import Record, encode
@@ -39,27 +38,6 @@ ROUNDS = 3
 SECONDS = 5.0
 
 Serving = Callable[[], AbstractContextManager[Measured]]
-
-
-class Report:
-    """The table as it grows."""
-
-    def __init__(self) -> None:
-        self.console = Console()
-        self.table = Table(title="Ours against its reference, in one run", title_justify="left")
-        for name in ("", "reference", "ours", "ratio", "aim"):
-            self.table.add_column(name, justify="left" if not name else "right")
-
-    def add(self, what: str, theirs: float, mine: float, unit: str, aim: str) -> None:
-        ratio = f"{mine / theirs:.2f}x" if theirs else ""
-        shown = f"{theirs:,.2f} {unit}" if theirs else ""
-        self.table.add_row(what, shown, f"{mine:,.2f} {unit}", ratio, aim)
-        self.console.print(f"  {what}: {shown or '-'} | {mine:,.2f} {unit} | {ratio} (aim {aim})")
-
-
-def percentile(values: list[float], share: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 def interleaved(measure: Callable[[Serving, bool], list[float]], theirs: Serving, mine: Serving) -> list[list[float]]:
@@ -352,6 +330,7 @@ MEASURES = {
     "idle": idle,
     "echo": echo,
     "sessions": sessions,
+    "models": models.models,
 }
 
 

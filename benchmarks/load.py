@@ -105,7 +105,8 @@ async def pace(clients: list[Client], seconds: float, *, every: float) -> list[f
         while time.perf_counter() < ends:
             began = time.perf_counter()
             await client.round_trip()
-            await asyncio.sleep(max(0.0, every - (time.perf_counter() - began)))
+            now = time.perf_counter()
+            await asyncio.sleep(max(0.0, min(began + every, ends) - now))
 
     for client in clients:
         client.round_trips.clear()

@@ -10,7 +10,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,9 +39,17 @@ class Measured:
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def waiting_seconds(self) -> float:
+        """How long its event loop was kept from running, because somebody else had its core."""
+        return int(Path(f"/proc/{self._process.pid}/schedstat").read_text().split()[1]) / 1e9
+
     def resident_kib(self) -> float:
-        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1024
+        return resident_kib(self._process.pid)
+
+
+def resident_kib(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1024
 
 
 @contextmanager
@@ -52,30 +60,39 @@ def reference(kind: str) -> Iterator[Measured]:
 
 
 @contextmanager
-def ours(*, sync: str = "os", **changes: Any) -> Iterator[Measured]:
+def provider(*, core: int, seconds: float = 0) -> Iterator[Measured]:
+    """A provider on `core` that answers after `seconds`."""
+    port = next(_next_port)
+    command = [sys.executable, "-m", "benchmarks.provider", str(port), str(seconds)]
+    with _running(command, {}, port, core) as measured:
+        yield measured
+
+
+@contextmanager
+def ours(*, sync: str = "os", environment: Mapping[str, str] | None = None, **changes: Any) -> Iterator[Measured]:
     """Our server with quiet settings, changed as told."""
     port = next(_next_port)
     with tempfile.TemporaryDirectory() as folder:
         write_settings(Path(folder), **changes)
         command = [sys.executable, "-m", "server", "--port", str(port), "--experiment", folder]
-        environment = {"LOG_DIR": f"{folder}/logs", "LOG_SYNC": sync, "LOG_LEVEL": "ERROR"}
-        with _running(command, environment, port) as measured:
+        variables = {"LOG_DIR": f"{folder}/logs", "LOG_SYNC": sync, "LOG_LEVEL": "ERROR", **(environment or {})}
+        with _running(command, variables, port) as measured:
             yield measured
 
 
-def write_settings(folder: Path, **changes: Any) -> None:
+def write_settings(folder: Path, *, prompt_template: str = "Keep it short.", **changes: Any) -> None:
     (folder / "simulation_settings.json").write_text(json.dumps(SETTINGS | changes))
-    (folder / "experimental_settings.json").write_text(json.dumps({"prompt_template": "Keep it short."}))
+    (folder / "experimental_settings.json").write_text(json.dumps({"prompt_template": prompt_template}))
 
 
 @contextmanager
-def _running(command: list[str], environment: dict[str, str], port: int) -> Iterator[Measured]:
+def _running(command: list[str], environment: dict[str, str], port: int, core: int = SERVER_CORE) -> Iterator[Measured]:
     process = subprocess.Popen(
         command,
         cwd=ROOT,
         env={**_environment(), **environment},
         stdout=subprocess.DEVNULL,
-        preexec_fn=lambda: on_core(SERVER_CORE),
+        preexec_fn=lambda: on_core(core),
     )
     try:
         wait_until_it_answers(port)
