@@ -10,9 +10,10 @@ from experiments.errors import LogError
 from experiments.eventlog.reader import read_records
 from experiments.experiment import Experiment
 from simulation.codec import Record
-from simulation.events import ModelCalled, SessionStarted
+from simulation.events import AnyEvent, ModelCalled, SessionStarted
 from simulation.generation import Usage
 from simulation.llm.budget import Ledger, Spent
+from simulation.llm.pricing import total_tokens
 
 LOCAL_SOURCES = ("scripted", "canned")
 
@@ -35,18 +36,25 @@ def _count(spent: Spent, call: ModelCalled) -> None:
     usage = Usage(
         input_tokens=call.input_tokens, output_tokens=call.output_tokens, thinking_tokens=call.thinking_tokens
     )
-    spent.add(usage, call.cost)
+    spent.add(total_tokens(call.provider, usage), call.cost)
 
 
 def _calls(experiment_id: str, log_dir: Path) -> Iterator[tuple[str, ModelCalled]]:
     for path in sorted(log_dir.glob("*.json")):
         records = _readable(path)
         start = next(records, None)
-        if start is None or not isinstance(start.event, SessionStarted) or start.event.experiment_id != experiment_id:
+        if start is None or not _has_spent(start.event, experiment_id):
             continue
         for record in records:
             if isinstance(record.event, ModelCalled) and record.event.provider not in LOCAL_SOURCES:
                 yield record.timestamp, record.event
+
+
+def _has_spent(start: AnyEvent, experiment_id: str) -> bool:
+    """Whether a session was of this experiment, and no mere repetition of a recorded one."""
+    if not isinstance(start, SessionStarted) or start.experiment_id != experiment_id:
+        return False
+    return start.parameters.language_model.provider != "recorded"
 
 
 def _readable(path: Path) -> Iterator[Record]:

@@ -60,9 +60,9 @@ def ask(settings: ServerSettings, experiment: Experiment, text: str, *, as_json:
 
 
 async def _asked(adapter: Adapter, choice: ModelChoice, prices: PriceList, seconds: float, text: str) -> Attempt:
-    from simulation.llm.gateway import Measured, Timed
+    from simulation.llm.gateway import Measured, Told
 
-    model = Timed(Measured(adapter.model(choice.model), seconds, prices), seconds, choice)
+    model = Told(Measured(adapter.model(choice.model), seconds, prices), choice)
     scene = Scene(agent_name="", members=(), act="message", cause="background")
     request = GenerateRequest(session_id="", turn_id="", messages=(ChatMessage("user", text),), scene=scene)
     try:

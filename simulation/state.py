@@ -57,7 +57,8 @@ class SessionState:
     """`position` counts what the participant can see; `sent` maps their client_message_id to what they posted with it;
     `reactions` maps (message_id, member) to the emoji; `next_post_at` is the tick of the next background draw;
     `waiting` holds the turns that wait, oldest first, by the agent that they are for (None: anybody); `degraded_at` is
-    since when the model gives no answers, `model_answered_at` when it last gave one; `served_models` are pairs of the model asked and another that answered.
+    since when the model gives no answers, `model_answered_at` when it last gave one; `served_models` are pairs of the
+    model asked and another that answered.
     """
 
     start: SessionStarted

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from simulation.generation import Usage
 from simulation.parameters import Budget
 
 
@@ -21,8 +20,8 @@ class Spent:
     tokens: int = 0
     cost: float = 0.0
 
-    def add(self, usage: Usage, cost: float | None) -> None:
-        self.tokens += sum(tokens or 0 for tokens in (usage.input_tokens, usage.output_tokens, usage.thinking_tokens))
+    def add(self, tokens: int, cost: float | None) -> None:
+        self.tokens += tokens
         self.cost += cost or 0.0
 
     def reaches(self, calls: int | None, tokens: int | None, cost: float | None) -> str | None:
@@ -65,9 +64,9 @@ class Ledger:
         for spent in (session, self.experiment, self.day):
             spent.calls += 1
 
-    def add(self, session: Spent, usage: Usage, cost: float | None) -> None:
+    def add(self, session: Spent, tokens: int, cost: float | None) -> None:
         for spent in (session, self.experiment, self.day):
-            spent.add(usage, cost)
+            spent.add(tokens, cost)
 
     def _turn_the_page(self) -> None:
         if self.date != (today := self.today()):

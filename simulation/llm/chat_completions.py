@@ -67,10 +67,10 @@ class ChatCompletions:
     async def _call(self, call: Any) -> bytes:
         try:
             response: httpx.Response = await call
-        except groq.APIConnectionError as error:
+        except groq.GroqError as error:
             if isinstance(error.__cause__, GenerationError):
                 raise error.__cause__ from None
-            raise
+            raise GenerationError(f"the client failed ({type(error).__name__})", kind="unavailable") from error
         return response.content
 
     async def close(self) -> None:

@@ -36,6 +36,7 @@ class Circuit:
         self.open_because: str | None = None
         self._name = name
         self._failures = 0
+        self._opened_at = 0.0
         self._probe_at = 0.0
         self._halved_until = -inf
         self._skipped_last = False
@@ -51,21 +52,29 @@ class Circuit:
 
     def admitted_at(self, now: float, latest: float) -> float | None:
         """Return when a call may be made: now, or as the next probe if that is not after `latest`; None: not at all."""
-        if self.open_because is None:
+        if self.open_because is None or now >= self._probe_at:
+            self._keep_probe(now)
             return now
-        at = max(now, self._probe_at)
+        at = self._probe_at
         if at > latest:
             return None
-        self._probe_at = at + STOPPING.get(self.open_because, PROBE_SECONDS)
+        self._keep_probe(at)
         return at
+
+    def _keep_probe(self, at: float) -> None:
+        """The probe of this moment is taken; the next one comes later."""
+        if self.open_because is not None:
+            self._probe_at = at + STOPPING.get(self.open_because, PROBE_SECONDS)
 
     def skips(self, now: float) -> bool:
         """Whether this turn is to be skipped, so that the provider gets half of what was too much for it."""
         self._skipped_last = now < self._halved_until and not self._skipped_last
         return self._skipped_last
 
-    def succeeded(self) -> None:
-        """The provider answered, whatever it said."""
+    def succeeded(self, asked_at: float) -> None:
+        """The provider answered, whatever it said. What was asked before a key was refused says nothing of the key."""
+        if self.is_final and asked_at <= self._opened_at:
+            return
         if self.open_because is not None:
             logger.warning("%s answers again (was: %s)", self._name, self.open_because)
         self._failures = 0
@@ -76,15 +85,18 @@ class Circuit:
         if kind == "rate_limited":
             self._halved_until = now + HALVED_SECONDS
         if kind in STOPPING:
-            self._open(kind, message, now + max(STOPPING[kind], retry_after or 0.0))
+            self._open(kind, message, now, now + max(STOPPING[kind], retry_after or 0.0))
         elif kind in COUNTED:
             self._failures += 1
             if self._failures >= FAILURES_IN_A_ROW and not self.is_final:
-                self._open(kind, message, now + PROBE_SECONDS)
+                self._open(kind, message, now, now + PROBE_SECONDS)
 
-    def _open(self, kind: str, message: str, probe_at: float) -> None:
+    def _open(self, kind: str, message: str, now: float, probe_at: float) -> None:
+        if self.open_because is None:
+            self._probe_at = probe_at
         if self.open_because != kind:
             log = logger.error if kind in KEEPS_OUT else logger.warning
             log("%s: %s, not asked for now: %s", self._name, kind, message)
+            self._opened_at = now
         self.open_because = kind
-        self._probe_at = probe_at
+        self._probe_at = max(self._probe_at, probe_at if self.is_final else 0.0)  # probes that are given out stay so

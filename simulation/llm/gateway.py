@@ -5,8 +5,9 @@ Theory of operation
 
 Everything here is a LanguageModel round a LanguageModel. From the outside in:
 
-    Fallback    what is said instead, where the experiment has something (canned lines, a second provider)
     Timed       the moment by which the turn must have its answer
+    Fallback    what is said instead, where the experiment has something (canned lines, a second provider)
+    Told        the parameters that this model is asked with
     Retrying    a second try, where it can help and the turn has time for it
     Halved      every second turn is skipped for a minute after the provider said that there were too many
     Slotted     calls a minute, calls in flight: the wait for a slot is part of the turn's time
@@ -16,21 +17,18 @@ Everything here is a LanguageModel round a LanguageModel. From the outside in:
     Measured    one attempt: its deadline, its figures, its price
     (adapter)   the provider on the wire
 
-What sessions share (circuit, slots, adapter) is in a Line, one for each provider and model; a new key is put into the
-line while sessions run. An answer brings its attempts with it, as does an error: each becomes one `llm_call`.
+What sessions share (circuit, slots, adapter) is in a `line.Line`, one for each provider and model; a new key is put
+into the line while sessions run. An answer brings its attempts with it, as does an error: each becomes one `llm_call`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from math import inf
 
 import stamina
-from aiolimiter import AsyncLimiter
 
 from simulation.errors import GenerationError, InvalidJson, NotAsked
 from simulation.events import SessionStarted
@@ -41,25 +39,25 @@ from simulation.generation import (
     Generation,
     LanguageModel,
     checked,
-    is_another_model,
     status_of,
 )
 from simulation.llm.budget import Ledger, Spent
 from simulation.llm.circuit import Circuit
 from simulation.llm.endpoint import Adapter
-from simulation.llm.pricing import PriceList
+from simulation.llm.line import Line
+from simulation.llm.pricing import PriceList, total_tokens
 from simulation.llm.registry import Provider, taken_by
 from simulation.pacing import draws
-from simulation.parameters import GatewayLimits, ModelChoice
+from simulation.parameters import ModelChoice
 from simulation.strict_json import parse
 
 RETRY_WAIT_SECONDS = 1.0
-"""Before a second try where the provider names no wait; jitter comes on top."""
+"""Before a second try where the provider names no wait: between half of this and all of it."""
 LEAST_SECONDS = 1.0
 """What a turn must have left for another call to be worth it."""
+PROBE_NEEDS_SECONDS = 5.0
+"""What a turn that waits to be a probe must have left: a healthy model that is slow must not look like a sick one."""
 CURED_BY_RETRY = ("rate_limited", "unavailable", "bad_response", "unparsable")
-
-logger = logging.getLogger("chatroom.model")
 
 stamina.instrumentation.set_on_retry_hooks([])  # every attempt stands in the session's log, with its reason
 
@@ -69,43 +67,9 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-class Line:
-    """What all sessions share that speak with one model of one provider."""
-
-    def __init__(self, adapter: Adapter, model: str, limits: GatewayLimits) -> None:
-        self.provider = adapter.provider
-        self.model = model
-        self.circuit = Circuit(f"{adapter.provider} ({model})")
-        self.adapter = adapter
-        self._wire = adapter.model(model)
-        self._served: set[str | None] = set()
-        self._slots = asyncio.Semaphore(limits.calls_in_flight)
-        per_minute = limits.requests_per_minute
-        # One call at a time, evenly: a provider's own limit has no burst of a whole minute.
-        self._rate = AsyncLimiter(1, 60 / per_minute) if per_minute else None
-
-    async def generate(self, request: GenerateRequest) -> Generation:
-        generation = await self._wire.generate(request)
-        served = generation.served_model
-        if served not in self._served and is_another_model(self.model, served):
-            logger.warning("%s: %s was asked for, %s answers", self.provider, self.model, served)
-        self._served.add(served)
-        return generation
-
-    def use(self, adapter: Adapter) -> None:
-        """Speak through another client from now on: a new key, with which nothing has failed yet."""
-        self.adapter = adapter
-        self._wire = adapter.model(self.model)
-        self.circuit = Circuit(f"{adapter.provider} ({self.model})")
-
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Wait for a call's turn, and hold it."""
-        async with AsyncExitStack() as held:
-            if self._rate is not None:
-                await self._rate.acquire()
-            await held.enter_async_context(self._slots)
-            yield
+def _latest(request: GenerateRequest, seconds: float) -> float:
+    """The moment after which `seconds` are no longer left for the answer."""
+    return inf if request.answer_by is None else request.answer_by - seconds
 
 
 class _Wrapper:
@@ -176,7 +140,7 @@ class Budgeted(_Wrapper):
         self._ledger.count_call(self._session)
         generation = await self.inner.generate(request)
         cost = generation.attempts[-1].cost if generation.attempts else None
-        self._ledger.add(self._session, generation.usage, cost)
+        self._ledger.add(self._session, total_tokens(self.provider, generation.usage), cost)
         return generation
 
 
@@ -190,6 +154,7 @@ class Broken(_Wrapper):
     async def generate(self, request: GenerateRequest) -> Generation:
         circuit = self._line.circuit
         await self._admission(circuit, request)
+        asked_at = now()
         try:
             generation = await self.inner.generate(request)
         except NotAsked:
@@ -197,14 +162,13 @@ class Broken(_Wrapper):
         except GenerationError as error:
             circuit.failed(error.kind, str(error), now(), error.retry_after)
             raise
-        circuit.succeeded()
+        circuit.succeeded(asked_at)
         return generation
 
     async def _admission(self, circuit: Circuit, request: GenerateRequest) -> None:
         """Wait until the call may be made; raise NotAsked if it would be in vain."""
         asked, was = now(), circuit.open_because
-        latest = inf if request.answer_by is None else request.answer_by - LEAST_SECONDS
-        at = circuit.admitted_at(asked, latest)
+        at = circuit.admitted_at(asked, _latest(request, PROBE_NEEDS_SECONDS))
         if at is not None and at > asked:
             await asyncio.sleep(at - asked)
             if circuit.is_final and circuit.open_because != was:  # while we waited
@@ -234,25 +198,40 @@ def _is_object(text: str) -> bool:
 
 
 class Slotted(_Wrapper):
+    """So many calls at once, and then so many a minute: who waits for a slot has not used up a moment of the pace."""
+
     def __init__(self, inner: LanguageModel, line: Line) -> None:
         super().__init__(inner)
         self._line = line
 
     async def generate(self, request: GenerateRequest) -> Generation:
         asked = now()
-        async with AsyncExitStack() as held:
-            try:
-                async with asyncio.timeout_at(request.answer_by):
-                    await held.enter_async_context(self._line.slot())
-            except TimeoutError:
-                raise NotAsked("no slot in time", kind="throttled") from None
-            queue_ms = _milliseconds(asked)
-            try:
-                generation = await self.inner.generate(request)
-            except GenerationError as error:
-                error.attempts = _queued(error.attempts, queue_ms)
-                raise
-            return replace(generation, attempts=_queued(generation.attempts, queue_ms))
+        try:
+            async with asyncio.timeout_at(request.answer_by):
+                await self._line.slots.acquire()
+        except TimeoutError:
+            raise NotAsked("no slot in time", kind="throttled") from None
+        try:
+            await self._moment(request)
+            return await self._queued(request, asked)
+        finally:
+            self._line.slots.release()
+
+    async def _moment(self, request: GenerateRequest) -> None:
+        at = self._line.pace.moment(now(), _latest(request, LEAST_SECONDS))
+        if at is None:
+            raise NotAsked("too many calls a minute", kind="throttled")
+        if at > now():
+            await asyncio.sleep(at - now())
+
+    async def _queued(self, request: GenerateRequest, asked: float) -> Generation:
+        queue_ms = _milliseconds(asked)
+        try:
+            generation = await self.inner.generate(request)
+        except GenerationError as error:
+            error.attempts = _with_queue(error.attempts, queue_ms)
+            raise
+        return replace(generation, attempts=_with_queue(generation.attempts, queue_ms))
 
 
 class Halved(_Wrapper):
@@ -294,17 +273,26 @@ class Retrying(_Wrapper):
         raise AssertionError("stamina raises what the last attempt raised")
 
 
-class Timed(_Wrapper):
-    """Sets the moment by which the turn must have its answer, and the parameters that this model is asked with."""
+class Told(_Wrapper):
+    """Adds the parameters that this model is asked with."""
 
-    def __init__(self, inner: LanguageModel, seconds: float, choice: ModelChoice) -> None:
+    def __init__(self, inner: LanguageModel, choice: ModelChoice) -> None:
         super().__init__(inner)
-        self._seconds = seconds
         self._parameters = taken_by(choice)
 
     async def generate(self, request: GenerateRequest) -> Generation:
-        asked = replace(request, answer_by=now() + self._seconds, parameters=self._parameters)
-        return await self.inner.generate(asked)
+        return await self.inner.generate(replace(request, parameters=self._parameters))
+
+
+class Timed(_Wrapper):
+    """Sets the moment by which the turn must have its answer, whoever gives it."""
+
+    def __init__(self, inner: LanguageModel, seconds: float) -> None:
+        super().__init__(inner)
+        self._seconds = seconds
+
+    async def generate(self, request: GenerateRequest) -> Generation:
+        return await self.inner.generate(replace(request, answer_by=now() + self._seconds))
 
 
 class Fallback(_Wrapper):
@@ -323,15 +311,16 @@ class Fallback(_Wrapper):
         try:
             generation = await self._instead.generate(request)
         except GenerationError as error:
-            error.attempts = first.attempts + error.attempts
+            error.attempts = _numbered([*first.attempts, *error.attempts])
             raise
         spoken = replace(generation, source=self._source, reason=first.kind, attempts=())
-        *before, last = generation.attempts or (self._unmeasured(request),)
-        return replace(spoken, attempts=(*first.attempts, *before, replace(last, generation=spoken)))
+        *before, last = generation.attempts or (self._unmeasured(spoken),)
+        return replace(spoken, attempts=_numbered([*first.attempts, *before, replace(last, generation=spoken)]))
 
-    def _unmeasured(self, request: GenerateRequest) -> Attempt:
+    def _unmeasured(self, spoken: Generation) -> Attempt:
         """What a model in this process says is no call, but stands in the log like one."""
-        return Attempt(provider=self._instead.provider, requested_model=self._instead.model)
+        instead = self._instead
+        return Attempt(provider=instead.provider, requested_model=instead.model, status=status_of(spoken))
 
 
 class CannedLines:
@@ -372,22 +361,21 @@ class Gateway:
         model = self._composed(parameters.language_model, start, spent)
         failure = parameters.on_model_failure
         if failure.mode == "canned":
-            return Fallback(model, CannedLines(failure.lines, start.seed), "canned")
-        if failure.mode == "second_provider" and failure.second is not None:
-            return Fallback(model, self._composed(failure.second, start, spent), "second_provider")
-        return model
+            model = Fallback(model, CannedLines(failure.lines, start.seed), "canned")
+        elif failure.mode == "second_provider" and failure.second is not None:
+            model = Fallback(model, self._composed(failure.second, start, spent), "second_provider")
+        return Timed(model, parameters.gateway.turn_seconds)
 
     def _composed(self, choice: ModelChoice, start: SessionStarted, spent: Spent) -> LanguageModel:
         if choice in self._local:
             return self._local[choice].for_session(start)
-        limits = start.parameters.gateway
         line = self._lines[choice.provider, choice.model]
-        model: LanguageModel = Measured(line, limits.attempt_seconds, self._prices)
+        model: LanguageModel = Measured(line, start.parameters.gateway.attempt_seconds, self._prices)
         model = Budgeted(model, self.ledger, spent)
         model = Parsed(Broken(model, line))
         model = Slotted(model, line)
         model = Halved(Retrying(model), line)
-        return Timed(model, limits.turn_seconds, choice)
+        return Told(model, choice)
 
     @property
     def providers(self) -> set[str]:
@@ -428,7 +416,7 @@ def _milliseconds(since: float) -> int:
     return round((now() - since) * 1000)
 
 
-def _queued(attempts: tuple[Attempt, ...], queue_ms: int) -> tuple[Attempt, ...]:
+def _with_queue(attempts: tuple[Attempt, ...], queue_ms: int) -> tuple[Attempt, ...]:
     return tuple(replace(attempt, queue_ms=queue_ms) for attempt in attempts)
 
 

@@ -13,6 +13,7 @@ import httpx2
 from google import genai
 from google.genai import types
 
+from simulation.errors import GenerationError
 from simulation.generation import ChatMessage, FinishReason, GenerateRequest, Generation, Usage
 from simulation.llm.body import a_count, a_text, an_object, first, objects, read
 from simulation.llm.endpoint import Endpoint
@@ -79,9 +80,12 @@ class GeminiModel:
         self._models = client.aio.models
 
     async def generate(self, request: GenerateRequest) -> Generation:
-        response = await self._models.generate_content(
-            model=self.model, contents=_contents(request.messages), config=_config(request)
-        )
+        try:
+            response = await self._models.generate_content(
+                model=self.model, contents=_contents(request.messages), config=_config(request)
+            )
+        except ValueError as error:  # what the SDK itself will not send
+            raise GenerationError(f"the client refused ({type(error).__name__})", kind="rejected") from error
         http = response.sdk_http_response
         return _generation(read((http.body if http else None) or ""))
 

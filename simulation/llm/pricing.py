@@ -54,12 +54,14 @@ class PriceList:
         except InvalidJson as error:
             raise InvalidPrices(f"{path}: {error}") from error
         try:
-            models = raw["models"]
+            models, date, currency = raw["models"], raw["date"], raw["currency"]
+            if not (isinstance(date, str) and isinstance(currency, str)):
+                raise TypeError("text is needed")
             prices = {
                 provider: {m: _price(path, provider, m, p) for m, p in listed.items()}
                 for provider, listed in models.items()
             }
-            return cls(str(raw["currency"]), str(raw["date"]), prices)
+            return cls(currency, date, prices)
         except (KeyError, TypeError, AttributeError) as error:
             raise InvalidPrices(f"{path}: date, currency and models (provider, model, price) are needed") from error
 
@@ -78,15 +80,26 @@ class PriceList:
         if price is None or usage.input_tokens is None or usage.output_tokens is None:
             return None
         cached = min(usage.cached_tokens or 0, usage.input_tokens)
-        output = usage.output_tokens
-        if provider in THINKING_IS_BESIDE_OUTPUT:
-            output += usage.thinking_tokens or 0
+        output = output_tokens(provider, usage)
         cached_price = price.input if price.cached is None else price.cached
         total = (usage.input_tokens - cached) * price.input + cached * cached_price + output * price.output
         return round(total / PER_TOKENS, DECIMALS)
 
 
+def output_tokens(provider: str, usage: Usage) -> int:
+    """Return what is billed as output: thinking too."""
+    beside = usage.thinking_tokens if provider in THINKING_IS_BESIDE_OUTPUT else 0
+    return (usage.output_tokens or 0) + (beside or 0)
+
+
+def total_tokens(provider: str, usage: Usage) -> int:
+    return (usage.input_tokens or 0) + output_tokens(provider, usage)
+
+
 def _price(path: Path, provider: str, model: str, data: Mapping[str, Any]) -> Price:
+    if not isinstance(data, dict):
+        raise InvalidPrices(f"{path}: models.{provider}.{model}: an object with input and output is needed")
+
     def figure(key: str, *, needed: bool = True) -> float | None:
         value = data.get(key)
         if value is None and not needed:

@@ -7,7 +7,7 @@ same answers after the very same time. A turn that the log does not know gets no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -45,7 +45,7 @@ def answers_in(records: Iterable[Record]) -> dict[str, Answer]:
             case TurnDropped() as event:
                 known = answers.get(event.turn_id)
                 if known is None or known.arrived.generation is None:
-                    answers[event.turn_id] = _nothing(event, known, planned_at[event.turn_id])
+                    answers[event.turn_id] = _nothing(event, known, planned_at.get(event.turn_id, event.elapsed))
     return answers
 
 
@@ -57,7 +57,7 @@ def _answer(calls: list[ModelCalled], planned_at: float) -> Answer:
         agent_name=last.agent_name,
         prompt=last.prompt,
         status=attempts[-1].status,
-        generation=attempts[-1].generation,
+        generation=None if last.error is not None else attempts[-1].generation,
         attempts=attempts,
     )
     return Answer(arrived, last.elapsed, last.elapsed - planned_at)
@@ -95,7 +95,7 @@ def attempt_of(call: ModelCalled) -> Attempt:
 
 
 def _generation(call: ModelCalled) -> Generation | None:
-    if call.error is not None:
+    if call.error is not None and call.response is None:
         return None
     return Generation(
         text=call.response,
@@ -119,21 +119,27 @@ class RecordedProvider(LocalProvider):
     def __init__(self, choice: ModelChoice, folder: Path) -> None:
         if choice.log is None:
             raise UnknownProvider("recorded needs language_model.log, the session log to answer from")
-        self._answers = answers_in(_records(folder / choice.log))
+        records = _records(folder / choice.log)
+        self._answers = answers_in(records)
+        planned = {record.event.turn_id for record in records if isinstance(record.event, TurnPlanned)}
+        self._unanswered = planned - self._answers.keys()
 
     def for_session(self, start: SessionStarted) -> RecordedModel:
-        return RecordedModel(self._answers)
+        return RecordedModel(self._answers, self._unanswered)
 
 
 class RecordedModel:
     provider = "recorded"
     model = "recorded"
 
-    def __init__(self, answers: dict[str, Answer]) -> None:
+    def __init__(self, answers: Mapping[str, Answer], unanswered: Set[str] = frozenset()) -> None:
         self._answers = answers
+        self._unanswered = unanswered
 
     async def generate(self, request: GenerateRequest) -> Generation:
-        """Return what the turn got; raise what it met with."""
+        """Return what the turn got; raise what it met with. One that was under way at the end gets nothing, ever."""
+        if request.turn_id in self._unanswered:
+            await asyncio.Event().wait()
         answer = self._answers.get(request.turn_id)
         if answer is None:
             return Generation(text=None, reason="not in the recorded log")
@@ -148,7 +154,8 @@ class RecordedModel:
 
 def _records(path: Path) -> list[Record]:
     try:
-        return [decode(line) for line in path.read_bytes().split(b"\n") if line]
+        *lines, _torn = path.read_bytes().split(b"\n")
+        return [decode(line) for line in lines]
     except OSError as error:
         raise UnknownProvider(f"language_model.log: {path} cannot be read: {error.strerror}") from error
     except (InvalidJson, InvalidRecord) as error:

@@ -104,7 +104,8 @@ def local_provider(choice: ModelChoice, folder: Path) -> Provider:
 
 def wire_provider(parameters: SimulationParameters, folder: Path, means: Means) -> Provider:
     """Return the gateway to the models of `parameters`. Imports SDKs and builds clients: not on the event loop."""
-    from simulation.llm.gateway import Gateway, Line
+    from simulation.llm.gateway import Gateway
+    from simulation.llm.line import Line
 
     choices = choices_of(parameters)
     adapters = adapters_for({choice.provider for choice in choices if choice.provider in WIRE}, means.endpoints)

@@ -50,7 +50,7 @@ def test_failures_of_several_kinds_make_one_row():
 
 def test_an_answer_breaks_the_row():
     subject = circuit(*["timeout"] * (FAILURES_IN_A_ROW - 1))
-    subject.succeeded()
+    subject.succeeded(inf)
     for _ in range(FAILURES_IN_A_ROW - 1):
         subject.failed("timeout", "as arranged", 0.0)
     assert subject.open_because is None
@@ -91,13 +91,13 @@ class TestProbes:
     def test_a_probe_that_is_answered_closes_it(self):
         subject = circuit(*["unavailable"] * FAILURES_IN_A_ROW)
         assert admits(subject, PROBE_SECONDS)
-        subject.succeeded()
+        subject.succeeded(inf)
         assert subject.open_because is None
         assert [admits(subject, PROBE_SECONDS) for _ in range(10)] == [True] * 10
 
     def test_once_closed_it_takes_a_whole_row_to_open_it_again(self):
         subject = circuit(*["unavailable"] * FAILURES_IN_A_ROW)
-        subject.succeeded()
+        subject.succeeded(inf)
         subject.failed("unavailable", "as arranged", 20.0)
         assert subject.open_because is None
 
@@ -162,7 +162,7 @@ class TestHalved:
 
     def test_an_answer_does_not_end_the_minute(self):
         subject = circuit("rate_limited")
-        subject.succeeded()
+        subject.succeeded(inf)
         assert subject.skips(1.0)
 
 

@@ -206,16 +206,29 @@ class TestSlots:
         assert [each.status for each in came_to] == ["rejected", "timeout", "ok"]
 
     @pytest.mark.parametrize(
-        "limits",
+        ("limits", "seconds"),
         [
-            pytest.param({"calls_in_flight": 1, "turn_seconds": 5}, id="calls in flight"),
-            pytest.param({"requests_per_minute": 1, "turn_seconds": 5}, id="calls a minute"),
+            pytest.param({"calls_in_flight": 1, "turn_seconds": 5}, 5, id="calls in flight: it may be freed"),
+            pytest.param({"requests_per_minute": 1, "turn_seconds": 5}, 0, id="calls a minute: it is known at once"),
         ],
     )
-    def test_a_turn_whose_time_passes_in_the_queue_makes_no_call(self, limits):
+    def test_a_turn_whose_time_passes_in_the_queue_makes_no_call(self, limits, seconds):
         peer = Peer([says(after=5)])
         _, waited = Study(peer, limits=limits).turns([0, 0])
-        assert (waited.status, waited.seconds, waited.attempts, peer.calls) == ("throttled", 5, (), 1)
+        assert (waited.status, waited.seconds, waited.attempts, peer.calls) == ("throttled", seconds, (), 1)
+
+    @pytest.mark.parametrize("per_minute", [7, 45, 600])
+    def test_the_pace_is_kept_at_rates_that_are_no_round_numbers(self, per_minute):
+        peer = Peer()
+        Study(peer, limits={"requests_per_minute": float(per_minute), "turn_seconds": 60}).turns([0] * 6)
+        gaps = [after - before for before, after in pairwise(peer.asked_at)]
+        assert gaps == pytest.approx([60 / per_minute] * 5)
+
+    def test_who_waited_for_a_slot_has_not_used_up_a_moment_of_the_pace(self):
+        peer = Peer([says(after=12), says(after=12), says(after=0.01)])
+        limits = {"calls_in_flight": 2, "requests_per_minute": 60, "turn_seconds": 60}
+        Study(peer, limits=limits).turns([0] * 18)
+        assert min(after - before for before, after in pairwise(peer.asked_at)) >= 1 - 1e-9
 
     def test_what_was_tried_before_the_queue_is_not_lost(self):
         peer = Peer([fails("unavailable", retry_after=1.0), says(after=30)])
@@ -303,10 +316,27 @@ class TestCircuit:
 
     def test_probes_go_out_while_the_ones_before_still_hang(self):
         peer = Peer([*OPENING, HANGS])
-        came_to = Study(peer).turns([0] * FAILURES_IN_A_ROW + [1, 2, 11])
+        came_to = Study(peer).turns([0] * FAILURES_IN_A_ROW + [1, 6, 16])
         first = came_to[FAILURES_IN_A_ROW].attempts[0]
         assert first.latency_ms > PROBE_SECONDS * 1000
         assert peer.asked_at[FAILURES_IN_A_ROW:] == [PROBE_SECONDS, 2 * PROBE_SECONDS, 3 * PROBE_SECONDS]
+
+    def test_there_is_never_more_than_one_probe_in_its_time_however_many_fail(self):
+        peer = Peer([*OPENING, HANGS])
+        Study(peer).turns([0] * FAILURES_IN_A_ROW + [float(second) for second in range(1, 200)])
+        gaps = [after - before for before, after in pairwise(peer.asked_at[FAILURES_IN_A_ROW:])]
+        assert len(gaps) > 10
+        assert min(gaps) >= PROBE_SECONDS - 1e-9
+
+    def test_a_call_from_before_a_refusal_does_not_make_the_key_good_again(self):
+        peer = Peer([says(after=5), fails("auth"), ANSWERS])
+        came_to = Study(peer).turns([0, 1, 10, 11])
+        assert [each.status for each in came_to] == ["ok", "auth", "circuit_open", "circuit_open"]
+
+    def test_a_slow_model_has_the_time_to_answer_a_probe(self):
+        peer = Peer([*OPENING, says("slowly", after=4.5)])
+        came_to = Study(peer).turns([0] * FAILURES_IN_A_ROW + [float(second) for second in range(1, 20)])
+        assert "timeout" not in [each.status for each in came_to]
 
     def test_a_probe_that_is_answered_closes_it(self):
         peer = Peer([*OPENING, ANSWERS])
@@ -322,6 +352,7 @@ class TestCircuit:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(2):
                     await study.session().generate(request())
+            await asyncio.sleep(4)
             return (await turn(study.session())).status
 
         assert run_in_virtual_time(main()) == "ok"

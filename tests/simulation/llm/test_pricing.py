@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from simulation.generation import Usage
-from simulation.llm.pricing import InvalidPrices, Price, PriceList
+from simulation.llm.pricing import InvalidPrices, Price, PriceList, total_tokens
 
 SHIPPED = Path(__file__).parents[3] / "config" / "prices.json"
 RAW = json.loads(SHIPPED.read_text(encoding="utf-8"))
@@ -213,3 +213,18 @@ class TestADamagedList:
     def test_that_is_not_there_is_told_of(self, tmp_path):
         with pytest.raises(InvalidPrices, match=r"prices\.json: cannot be read"):
             PriceList.load(tmp_path / "prices.json")
+
+
+@pytest.mark.parametrize(
+    ("provider", "usage", "tokens"),
+    [
+        ("groq", Usage(), 0),
+        ("groq", Usage(input_tokens=3), 3),
+        ("groq", Usage(input_tokens=3, output_tokens=4, cached_tokens=2), 7),
+        ("groq", Usage(input_tokens=100, output_tokens=50, thinking_tokens=40), 150),
+        ("openai_compatible", Usage(input_tokens=100, output_tokens=50, thinking_tokens=40), 150),
+        ("gemini", Usage(input_tokens=100, output_tokens=50, thinking_tokens=40), 190),
+    ],
+)
+def test_thinking_is_counted_once(provider, usage, tokens):
+    assert total_tokens(provider, usage) == tokens
