@@ -16,7 +16,7 @@ from experiments.spending import ledger_for
 from simulation.codec import Record, encode
 from simulation.events import AnyEvent, ModelCalled
 from simulation.llm.budget import Spent
-from simulation.parameters import Budget
+from simulation.parameters import Budget, ModelChoice
 
 TODAY, YESTERDAY = "2026-11-24", "2026-11-23"
 EVERY_LIMIT = Budget(calls_per_experiment=100)
@@ -101,6 +101,15 @@ def test_calls_that_failed_are_calls(tmp_path):
     failed = call(status="timeout", response=None, error="no answer in time", input_tokens=None, output_tokens=None)
     log(tmp_path, replace(failed, cost=None), call())
     assert ledger_for(study(tmp_path), tmp_path, today).experiment == Spent(calls=2, tokens=120, cost=0.25)
+
+
+def test_what_was_only_run_again_from_a_log_costs_nothing(tmp_path):
+    start = started(language_model=ModelChoice(provider="recorded", model="recorded"))
+    events: list[AnyEvent] = [replace(start, experiment_id="study"), call()]
+    stamp = f"{TODAY}T12:00:00+00:00"
+    repeated = b"".join(encode(Record(seq, stamp, event)) for seq, event in enumerate(events, start=1))
+    (tmp_path / "again.json").write_bytes(repeated)
+    assert ledger_for(study(tmp_path), tmp_path, today).experiment.calls == 0
 
 
 @pytest.mark.parametrize("provider", ["scripted", "canned"])

@@ -242,6 +242,22 @@ class TestATurn:
         came_to = run_in_virtual_time(turn(model))
         assert (came_to.text, came_to.seconds) == ("hello", 2.0)
 
+    def test_that_was_under_way_at_the_end_is_never_answered(self, tmp_path):
+        end = SessionEnded(elapsed=11.0, session_id=started().session_id, reason="researcher")
+        model = self.recorded(tmp_path, end)
+
+        async def main() -> str:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(10_000):
+                    await turn(model)
+            return "still waits"
+
+        assert run_in_virtual_time(main()) == "still waits"
+
+    def test_whose_plan_is_missing_comes_to_what_it_came_to(self):
+        records = [Record(1, "", started()), Record(2, "", self.drop(11.0, "timeout"))]
+        assert answers_in(records)["turn-1"].arrived.status == "timeout"
+
     def test_ends_where_the_log_does(self):
         end = SessionEnded(elapsed=11.0, session_id=started().session_id, reason="researcher")
         every: tuple[AnyEvent, ...] = (started(), self.PLAN, end)
@@ -270,6 +286,11 @@ class TestADamagedLog:
         (tmp_path / "old.json").write_bytes(whole + b'{"seq": 2, "time\n' + whole)
         with pytest.raises(UnknownProvider, match=r"old\.json"):
             RecordedProvider(ModelChoice(provider="recorded", log="old.json"), tmp_path)
+
+    def test_whose_tail_is_torn_is_read_up_to_that(self, tmp_path):
+        whole = encode(Record(1, "2026-11-24T00:00:00+00:00", started()))
+        (tmp_path / "old.json").write_bytes(whole + whole[:50])
+        RecordedProvider(ModelChoice(provider="recorded", log="old.json"), tmp_path)
 
     def test_that_is_not_there_is_named(self, tmp_path):
         with pytest.raises(UnknownProvider, match=r"language_model\.log: .*old\.json cannot be read: "):
