@@ -34,7 +34,7 @@ coverage: $(VENV)/.installed-dev ## Which lines the tests reach
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --skip-covered --show-missing
 
-bench: $(VENV)/.installed-dev ## Measure speed and memory, as ratios in one run (about five minutes)
+bench: $(VENV)/.installed-dev ## Measure speed and memory, as ratios in one run (about ten minutes)
 	$(BIN)/python -m benchmarks
 
 schema: $(VENV)/.installed ## Write config/schema anew from the models

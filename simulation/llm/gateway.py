@@ -249,28 +249,44 @@ class Retrying(_Wrapper):
     """One more try, after the wait that the provider names, if the turn has the time for both."""
 
     async def generate(self, request: GenerateRequest) -> Generation:
-        made: list[Attempt] = []
+        try:
+            return await self.inner.generate(request)  # nearly always all there is to it, so stamina comes later
+        except GenerationError as error:
+            if not _helps(error, request):
+                raise
+            first = error
+        return await self._again(request, first)
 
-        def wait_for(error: Exception) -> bool | float:
-            if not isinstance(error, GenerationError) or error.kind not in CURED_BY_RETRY:
-                return False
-            wait = RETRY_WAIT_SECONDS if error.retry_after is None else error.retry_after
-            if request.answer_by is not None and now() + wait + LEAST_SECONDS > request.answer_by:
-                return False
-            return True if error.retry_after is None else error.retry_after
-
+    async def _again(self, request: GenerateRequest, first: GenerationError) -> Generation:
         async for attempt in stamina.retry_context(
-            wait_for, attempts=2, timeout=None, wait_initial=RETRY_WAIT_SECONDS / 2, wait_jitter=RETRY_WAIT_SECONDS / 2
+            _wait_after,
+            attempts=2,
+            timeout=None,
+            wait_initial=RETRY_WAIT_SECONDS / 2,
+            wait_jitter=RETRY_WAIT_SECONDS / 2,
         ):
             with attempt:
+                if attempt.num == 1:
+                    raise first
                 try:
                     generation = await self.inner.generate(request)
                 except GenerationError as error:
-                    made += error.attempts
-                    error.attempts = _numbered(made)
+                    error.attempts = _numbered([*first.attempts, *error.attempts])
                     raise
-                return replace(generation, attempts=_numbered([*made, *generation.attempts]))
+                return replace(generation, attempts=_numbered([*first.attempts, *generation.attempts]))
         raise AssertionError("stamina raises what the last attempt raised")
+
+
+def _helps(error: GenerationError, request: GenerateRequest) -> bool:
+    """Whether another try can cure it, and the turn has the time."""
+    wait = RETRY_WAIT_SECONDS if error.retry_after is None else error.retry_after
+    return error.kind in CURED_BY_RETRY and now() + wait <= _latest(request, LEAST_SECONDS)
+
+
+def _wait_after(error: Exception) -> bool | float:
+    """Return the provider's wait in seconds, if it named one, as stamina takes it."""
+    wait = error.retry_after if isinstance(error, GenerationError) else None
+    return True if wait is None else wait
 
 
 class Told(_Wrapper):
