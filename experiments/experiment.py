@@ -118,8 +118,8 @@ class LanguageModelSettings(_Settings):
     """Texts at which the model stops. null: not sent."""
     seed: int | None = Field(default=None, ge=0, lt=2**31)
     """For providers that take one. null: not sent."""
-    thinking_level: str | None = Field(default=None, min_length=1, max_length=20)
-    """Gemini's: how much the model thinks (`low`, `high`, ...). null: not sent. Not together with thinking_budget."""
+    thinking_level: Literal["minimal", "low", "medium", "high"] | None = None
+    """Gemini's: how much the model thinks; not every model takes each. null: not sent. Not with thinking_budget."""
     thinking_budget: int | None = Field(default=None, ge=-1, le=1_000_000)
     """Gemini's: tokens for thinking; 0: none, -1: as the model likes. null: not sent."""
     reasoning_effort: str | None = Field(default=None, min_length=1, max_length=20)

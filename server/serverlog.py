@@ -11,7 +11,7 @@ _SOCKET_PATH = re.compile(r"/ws/[^\s\"]+")
 _QUERY = re.compile(r"\?[^\s\"]*")
 _ADDRESS_FIRST = '%s - "'
 """How uvicorn's lines about a client begin: with its address, which is nobody's business."""
-TELLING_TOO_MUCH = ("groq", "httpx", "httpx2", "google_genai", "google", "aiohttp", "asyncio")
+TELLING_TOO_MUCH = ("groq", "httpx", "httpx2", "google", "aiohttp", "asyncio")
 """At DEBUG these write whole requests, and so what participants wrote."""
 _INVALID_UTF8 = "Invalid UTF-8 sequence received from client."
 
@@ -24,6 +24,7 @@ def configure(level: str, *, as_json: bool) -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     for name in TELLING_TOO_MUCH:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("google_genai").setLevel(logging.ERROR)  # it warns of a key that it is not given
 
 
 def redact_uvicorn() -> None:

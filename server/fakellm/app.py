@@ -80,9 +80,10 @@ def create_app(fake: Fake) -> Starlette:
 
     async def models(request: Request) -> Response:
         await _remember(request, fake)
-        if refused := _refused(fake, _asked(request, wire.CHAT)):
+        kind = wire.GEMINI if "x-goog-api-key" in request.headers else wire.CHAT
+        if refused := _refused(fake, _asked(request, kind)):
             return _response(refused)
-        if "x-goog-api-key" in request.headers:
+        if kind == wire.GEMINI:
             listed = [
                 {"name": f"models/{name}", "supportedGenerationMethods": ["generateContent"]} for name in fake.models
             ]
@@ -118,8 +119,10 @@ async def _switched(request: Request, fake: Fake) -> Response:
         if request.method == "PUT":
             fake.behaves(**await request.json())
         elif request.method == "POST":
+            queued = Fake()  # all of them or none
             for each in await request.json():
-                fake.queue(**each)
+                queued.queue(**each)
+            fake.queued += queued.queued
     except (ValueError, TypeError) as error:
         return _json({"error": str(error)}, 422)
     return _json(

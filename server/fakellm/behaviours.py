@@ -239,6 +239,6 @@ def behaviour(name: str, **parameters: Any) -> Behaviour:
     chosen = Behaviour(name, parameters)
     try:
         chosen.reply(Asked(wire.GEMINI, 0, "m", ""))
-    except TypeError as error:
+    except (TypeError, AttributeError) as error:
         raise ValueError(f"{name}: {error}") from None
     return chosen

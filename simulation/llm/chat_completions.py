@@ -6,7 +6,7 @@ a typed object of it costs more than everything else of a call.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, ClassVar
 
 import groq
@@ -17,7 +17,7 @@ from simulation.generation import FinishReason, GenerateRequest, Generation, Usa
 from simulation.llm.body import a_count, a_text, an_object, first, objects, read
 from simulation.llm.endpoint import Endpoint
 from simulation.llm.failures import bad_response
-from simulation.llm.transport import Pool, unpacked
+from simulation.llm.transport import JSON_HEADERS, Pool
 
 SDK_HEADERS = ("accept", "content-type", "user-agent")
 """What the client sends of its own, beside x-stainless-*: what the environment adds to it is left out."""
@@ -64,14 +64,14 @@ class ChatCompletions:
             await self._call(self._client.post(f"{self.path}/chat/completions", cast_to=httpx.Response, body=body))
         )
 
-    async def _call(self, call: Any) -> bytes:
+    async def _call(self, call: Awaitable[httpx.Response]) -> bytes:
         try:
-            response: httpx.Response = await call
+            return (await call).content
         except groq.GroqError as error:
-            if isinstance(error.__cause__, GenerationError):
-                raise error.__cause__ from None
-            raise GenerationError(f"the client failed ({type(error).__name__})", kind="unavailable") from error
-        return response.content
+            failure = error.__cause__
+            if not isinstance(failure, GenerationError):
+                failure = GenerationError(f"the client failed ({type(error).__name__})", kind="unavailable")
+        raise failure  # out here, where the client's error is not its context, nor it the client's error's cause
 
     async def close(self) -> None:
         await self._client.close()
@@ -137,8 +137,8 @@ class _HttpxClient(httpx.AsyncClient):
     async def send(self, request: httpx.Request, **details: Any) -> httpx.Response:
         headers = {name: value for name, value in request.headers.items() if _is_the_sdks(name)}
         headers["authorization"] = self._authorization
-        answer = await self._pool.ask(request.method, str(request.url), headers, request.content or None)
-        return httpx.Response(answer.status, headers=unpacked(answer.headers), content=answer.body, request=request)
+        body = await self._pool.ask(request.method, str(request.url), headers, request.content or None)
+        return httpx.Response(200, headers=JSON_HEADERS, content=body, request=request)
 
 
 def _is_the_sdks(name: str) -> bool:

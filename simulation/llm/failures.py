@@ -48,7 +48,7 @@ def failure_of(status: int, headers: Mapping[str, str], body: bytes, *, at: date
     )
 
 
-def bad_response(message: str, http_status: int = 200) -> GenerationError:
+def bad_response(message: str, http_status: int | None = 200) -> GenerationError:
     return GenerationError(message, kind="bad_response", http_status=http_status)
 
 
@@ -103,7 +103,7 @@ def _retry_after(value: str, at: datetime) -> float | None:
         return seconds
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return (date.replace(tzinfo=date.tzinfo or UTC) - at).total_seconds()
 

@@ -6,6 +6,7 @@ The response is taken as it came (`should_return_http_response`): its typed obje
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ from simulation.generation import ChatMessage, FinishReason, GenerateRequest, Ge
 from simulation.llm.body import a_count, a_text, an_object, first, objects, read
 from simulation.llm.endpoint import Endpoint
 from simulation.llm.failures import bad_response
-from simulation.llm.transport import Pool, unpacked
+from simulation.llm.transport import JSON_HEADERS, Pool
 
 ADDRESS = "https://generativelanguage.googleapis.com/"
 API_VERSION = "v1"
@@ -67,7 +68,9 @@ class Gemini:
                 base_url=endpoint.base_url or ADDRESS,
                 api_version=API_VERSION,
                 httpx_async_client=_Httpx2Client(self._pool),
-                httpx_client=httpx2.Client(trust_env=False, transport=httpx2.BaseTransport()),  # never asked
+                # Neither is ever used; left to itself the SDK makes them of what the environment says.
+                httpx_client=httpx2.Client(trust_env=False, transport=httpx2.BaseTransport()),
+                async_client_args={"ssl": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)},
             ),
         )
 
@@ -76,7 +79,12 @@ class Gemini:
 
     async def models(self) -> tuple[str, ...]:
         config = types.ListModelsConfig(page_size=PAGE_SIZE)
-        found = [model async for model in await self._client.aio.models.list(config=config)]
+        try:
+            found = [model async for model in await self._client.aio.models.list(config=config)]
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise bad_response(f"no list of models ({type(error).__name__})") from error
+        if not found:
+            raise bad_response("an empty list of models")
         talking = [m for m in found if not m.supported_actions or "generateContent" in m.supported_actions]
         return tuple(sorted((model.name or "").removeprefix("models/") for model in talking))
 
@@ -189,5 +197,5 @@ class _Httpx2Client(httpx2.AsyncClient):
         self._pool = pool
 
     async def request(self, method: str, url: Any, **details: Any) -> httpx2.Response:
-        answer = await self._pool.ask(method, str(url), details["headers"], details.get("content"))
-        return httpx2.Response(answer.status, headers=unpacked(answer.headers), content=answer.body)
+        body = await self._pool.ask(method, str(url), details["headers"], details.get("content"))
+        return httpx2.Response(200, headers=JSON_HEADERS, content=body)

@@ -27,13 +27,17 @@ BACKSTOP_SECONDS = 900.0
 """No deadline of the settings is later; this one is for a call that has none."""
 IDLE_SECONDS = 30.0
 
+JSON_HEADERS = {"content-type": "application/json"}
+"""What an SDK is shown of an answer's headers: it needs no more, and a server's own may be no ASCII."""
+
 
 class Answer(NamedTuple):
-    """`headers` by lower-case name."""
+    """`headers` by lower-case name; `is_cut`: the connection ended before the body did."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    is_cut: bool
 
 
 class Pool:
@@ -43,38 +47,45 @@ class Pool:
     """
 
     def __init__(self, secret: str) -> None:
-        self._secret = secret
+        self._secret = secret.encode()
         self._tls = httpx2.create_ssl_context(trust_env=False)
         self._session: aiohttp.ClientSession | None = None
         self._is_closed = False
 
-    async def ask(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> Answer:
-        """Return a 200's answer; raise GenerationError for everything else."""
+    async def ask(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> bytes:
+        """Return the body of a 200; raise GenerationError for everything else."""
         if self._is_closed:
             raise GenerationError("the connection was closed", kind="unavailable")
         try:
             answer = await self._exchange(method, url, headers, content)
-        except GenerationError as error:
-            raise self._without_secret(error) from None
-        except (aiohttp.ClientPayloadError, aiohttp.ClientResponseError) as error:
-            raise bad_response(f"the answer broke off or is no HTTP ({type(error).__name__})") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise GenerationError(f"no connection ({_reason(error)})", kind=_kind(error)) from error
+            failure = _failure(error)
+        else:
+            return self._body(answer)
+        raise failure  # out here, where the error is not its context: what that holds of the request has the key in it
+
+    def _body(self, answer: Answer) -> bytes:
         if answer.status != 200:
-            failure = failure_of(answer.status, answer.headers, answer.body, at=datetime.now(UTC))  # noqa: TID251  a date in Retry-After is the world's
-            raise self._without_secret(failure)
-        return answer
+            body = self._without_secret(answer.body)
+            raise failure_of(answer.status, answer.headers, body, at=datetime.now(UTC))  # noqa: TID251  the world's date
+        if answer.is_cut:
+            raise bad_response("the answer broke off")
+        return answer.body
 
     async def _exchange(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> Answer:
         session = self._session or self._open()
         async with session.request(method, url, headers=headers, data=content, allow_redirects=False) as response:
-            body = bytearray()
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > MAX_ANSWER_BYTES:
-                    response.close()
-                    raise bad_response(f"more than {MAX_ANSWER_BYTES:,} bytes", response.status)
-            return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, bytes(body))
+            body, is_cut = bytearray(), False
+            try:
+                async for chunk in response.content.iter_any():
+                    body += chunk
+                    if len(body) > MAX_ANSWER_BYTES:
+                        response.close()
+                        raise bad_response(f"more than {MAX_ANSWER_BYTES:,} bytes", response.status)
+            except aiohttp.ClientPayloadError:
+                is_cut = True
+            lower = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(response.status, lower, bytes(body), is_cut)
 
     def _open(self) -> aiohttp.ClientSession:
         # How many calls are under way is the gateway's to limit; a second queue would hide the wait from the log.
@@ -88,16 +99,20 @@ class Pool:
         )
         return self._session
 
-    def _without_secret(self, error: GenerationError) -> GenerationError:
+    def _without_secret(self, body: bytes) -> bytes:
         """Some providers quote the key that they refuse."""
-        if self._secret and self._secret in str(error):
-            error.args = (str(error).replace(self._secret, "[key]"),)
-        return error
+        return body.replace(self._secret, b"[key]") if self._secret else body
 
     async def close(self) -> None:
         self._is_closed = True
         if self._session is not None:
             await self._session.close()
+
+
+def _failure(error: Exception) -> GenerationError:
+    if isinstance(error, aiohttp.ClientResponseError):
+        return bad_response(f"no HTTP came back ({type(error).__name__})", None)
+    return GenerationError(f"no connection ({_reason(error)})", kind=_kind(error))
 
 
 def _kind(error: Exception) -> str:
@@ -110,11 +125,3 @@ def _reason(error: Exception) -> str:
     cause = getattr(error, "os_error", error)
     said = getattr(cause, "strerror", None)
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
-
-
-def unpacked(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers of a body that is unpacked already: for whoever builds an SDK's response."""
-    return {name: value for name, value in headers.items() if name not in _OF_THE_PACKING}
-
-
-_OF_THE_PACKING = ("content-encoding", "transfer-encoding", "content-length")
