@@ -194,7 +194,7 @@ def _bare(pool: Pool, url: str, headers: Mapping[str, str], body: object) -> Ask
     async def ask() -> object:
         content = json.dumps(body).encode()
         answer = await pool.ask("POST", url, {**headers, "content-type": "application/json"}, content)
-        return json.loads(answer.body)
+        return json.loads(answer)
 
     return ask
 

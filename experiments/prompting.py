@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from experiments.experiment import Experiment
 from experiments.rehearsal import ScriptedParticipant, Tally, rehearsal_provider, rehearsal_start, run_session
@@ -13,38 +12,26 @@ from simulation.llm.registry import LocalProvider, Provider
 from simulation.runtime.clock import run_in_virtual_time
 
 
-class Asked(NamedTuple):
-    """What an agent's model is asked, and what the stand-in answered (None: nothing)."""
-
-    request: GenerateRequest
-    answer: str | None
-
-    @property
-    def kind(self) -> tuple[str, str]:
-        return self.request.scene.cause, self.request.scene.act
-
-
-def prompts_of(experiment: Experiment, agent_name: str, seed: int) -> list[Asked]:
+def prompts_of(experiment: Experiment, agent_name: str, seed: int) -> list[GenerateRequest]:
     """Return what `agent_name` is asked in one rehearsed session, in order."""
-    heard: list[Asked] = []
+    heard: list[GenerateRequest] = []
     provider = _Overheard(rehearsal_provider(experiment), heard.append)
     start = rehearsal_start(experiment, seed, 0)
     session = run_session(start, provider, _NoLog(), Tally(experiment.parameters), ScriptedParticipant(start.seed))
     run_in_virtual_time(session)
-    return [asked for asked in heard if asked.request.scene.agent_name == agent_name]
+    return [request for request in heard if request.scene.agent_name == agent_name]
 
 
-def first_of_each_kind(prompts: list[Asked]) -> list[Asked]:
+def first_of_each_kind(prompts: list[GenerateRequest]) -> list[GenerateRequest]:
     """Return the first prompt for each cause and act: with messages to see, where there is one."""
-    with_messages = sorted(prompts, key=lambda asked: not asked.request.scene.visible)
-    firsts: dict[tuple[str, str], Asked] = {}
-    for asked in with_messages:
-        firsts.setdefault(asked.kind, asked)
+    firsts: dict[tuple[str, str], GenerateRequest] = {}
+    for request in sorted(prompts, key=lambda each: not each.scene.visible):
+        firsts.setdefault((request.scene.cause, request.scene.act), request)
     return sorted(firsts.values(), key=prompts.index)
 
 
 class _Overheard(LocalProvider):
-    def __init__(self, inner: Provider, listen: Callable[[Asked], None]) -> None:
+    def __init__(self, inner: Provider, listen: Callable[[GenerateRequest], None]) -> None:
         self._inner = inner
         self._listen = listen
 
@@ -53,15 +40,14 @@ class _Overheard(LocalProvider):
 
 
 class _OverheardModel:
-    def __init__(self, inner: LanguageModel, listen: Callable[[Asked], None]) -> None:
+    def __init__(self, inner: LanguageModel, listen: Callable[[GenerateRequest], None]) -> None:
         self.provider, self.model = inner.provider, inner.model
         self._inner = inner
         self._listen = listen
 
     async def generate(self, request: GenerateRequest) -> Generation:
-        generation = await self._inner.generate(request)
-        self._listen(Asked(request, generation.text))
-        return generation
+        self._listen(request)
+        return await self._inner.generate(request)
 
 
 class _NoLog:

@@ -54,11 +54,14 @@ class Difference(NamedTuple):
 
 
 class Replay(NamedTuple):
-    """`records` were the same, `messages` of them messages; `calls` are the model's answers that were used."""
+    """`records` were the same, `messages` of them messages, `calls` of them calls of a model; `has_end`: the last is
+    the session's end.
+    """
 
     records: int
     messages: int
     calls: int
+    has_end: bool
     difference: Difference | None
 
 
@@ -75,7 +78,8 @@ def replay(records: Sequence[Record]) -> Replay:
             break
         same.append(record)
     kinds = [type(record.event) for record in same]
-    return Replay(len(same), kinds.count(MessagePosted), kinds.count(ModelCalled), difference)
+    has_end = kinds[-1] is SessionEnded
+    return Replay(len(same), kinds.count(MessagePosted), kinds.count(ModelCalled), has_end, difference)
 
 
 def _line(record: Record, event: AnyEvent) -> bytes:

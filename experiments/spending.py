@@ -1,7 +1,11 @@
-"""What an experiment has spent, read off its session logs: a restarted server does not start to count anew."""
+"""What an experiment has spent, read off its session logs: a restarted server does not start to count anew.
+
+A call that a session's end broke off is in no log, and so is not counted after a restart.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -14,6 +18,8 @@ from simulation.events import AnyEvent, ModelCalled, SessionStarted
 from simulation.generation import Usage
 from simulation.llm.budget import Ledger, Spent
 from simulation.llm.pricing import total_tokens
+
+logger = logging.getLogger("chatroom.model")
 
 LOCAL_SOURCES = ("scripted", "canned")
 
@@ -61,5 +67,7 @@ def _readable(path: Path) -> Iterator[Record]:
     """Yield a log's records as far as it can be read: what a damaged one hides cannot be counted."""
     try:
         yield from read_records(path)
-    except (LogError, OSError):
-        return
+    except LogError as error:
+        logger.warning("what this log has spent is counted up to its damage: %s", error)
+    except OSError as error:
+        logger.warning("what this log has spent is not counted: %s: %s", path, error.strerror)

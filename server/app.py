@@ -60,14 +60,16 @@ def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
         committer.start()
         provider = await asyncio.to_thread(models.provider, settings, experiment) if local is None else local
         hub = _hub(settings, experiment, provider, committer)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(hub.run(), name="hub")
-            keys = tasks.create_task(follow_keys(settings, provider), name="keys")
-            yield {"settings": settings, "experiment": experiment, "hub": hub, "page": page}
-            keys.cancel()
-            await hub.stop()
-        await provider.close()
-        await committer.stop()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(hub.run(), name="hub")
+                keys = tasks.create_task(follow_keys(provider), name="keys")
+                yield {"settings": settings, "experiment": experiment, "hub": hub, "page": page}
+                keys.cancel()
+                await hub.stop()
+        finally:
+            await provider.close()
+            await committer.stop()
 
     return Starlette(
         routes=[

@@ -17,10 +17,10 @@ from server import models
 from server.errors import InvalidSettings
 from server.settings import ServerSettings
 from simulation.errors import GenerationError
-from simulation.generation import Attempt, ChatMessage, GenerateRequest, Scene
+from simulation.generation import USABLE, Attempt, ChatMessage, GenerateRequest, Scene, is_version_of
 from simulation.llm.endpoint import Adapter, Endpoint
 from simulation.llm.pricing import PriceList
-from simulation.llm.registry import WIRE, adapters_for, choices_of
+from simulation.llm.registry import NEEDED, WIRE, adapters_for, choices_of
 from simulation.parameters import ModelChoice
 
 LIST_SECONDS = 20.0
@@ -56,7 +56,7 @@ def ask(settings: ServerSettings, experiment: Experiment, text: str, *, as_json:
         print(json.dumps(_as_json(attempt, text), ensure_ascii=False, indent=2))  # noqa: T201
     else:
         _show(attempt, text, prices)
-    return attempt.status in ("ok", "length_cut")
+    return attempt.status in USABLE
 
 
 async def _asked(adapter: Adapter, choice: ModelChoice, prices: PriceList, seconds: float, text: str) -> Attempt:
@@ -84,7 +84,7 @@ def _show(attempt: Attempt, text: str, prices: PriceList) -> None:
     console = Console(highlight=False)
     console.print(table)
     if attempt.status in ADVICE:
-        variable = models.VARIABLES[attempt.provider]
+        variable = NEEDED[attempt.provider]
         console.print(f"\n{ADVICE[attempt.status].format(variable=variable)}", style="yellow", soft_wrap=True)
 
 
@@ -112,9 +112,10 @@ def _status(attempt: Attempt) -> str:
 
 
 def _cost(attempt: Attempt, prices: PriceList) -> str:
+    price = prices.price(attempt.provider, attempt.requested_model)
     if attempt.cost is not None:
-        return f"{attempt.cost:.6f} {prices.currency} (prices of {prices.date})"
-    if prices.price(attempt.provider, attempt.requested_model) is None:
+        return f"{attempt.cost:.6f} {prices.currency} (price as of {price.as_of if price else prices.date})"
+    if price is None:
         return f"unknown: {models.PRICES_FILE} has no price for {attempt.requested_model}"
     return "unknown: the provider did not count the tokens"
 
@@ -134,7 +135,7 @@ def list_models(settings: ServerSettings, experiment: Experiment, *, as_json: bo
     """Ask every provider that has a key for its models and print them; return whether the settings' are among them."""
     endpoints = models.endpoints(settings)
     if not endpoints:
-        needed = ", ".join(models.VARIABLES.values())
+        needed = ", ".join(NEEDED.values())
         raise InvalidSettings([f"no provider can be asked: set one of {needed} (in .env, say)"])
     listed = asyncio.run(_listed(endpoints))
     named = [choice for choice in choices_of(experiment.parameters) if choice.provider in WIRE]
@@ -166,8 +167,8 @@ async def _list_of(adapter: Adapter) -> Listed:
 
 
 def _is_listed(choice: ModelChoice, listed: list[Listed]) -> bool:
-    names = {choice.model, choice.model.removeprefix("models/"), f"{choice.model}:latest"}  # the last is Ollama's
-    return any(each.provider == choice.provider and names & {*each.models} for each in listed)
+    offered = (name for each in listed if each.provider == choice.provider for name in each.models)
+    return any(is_version_of(name, choice.model) for name in offered)
 
 
 def _list_as_json(listed: list[Listed], named: list[ModelChoice], gone: list[ModelChoice]) -> dict[str, Any]:
@@ -189,19 +190,19 @@ def _list_as_json(listed: list[Listed], named: list[ModelChoice], gone: list[Mod
 def _show_list(listed: list[Listed], named: list[ModelChoice], gone: list[ModelChoice], prices: PriceList) -> None:
     console = Console(highlight=False)
     table = Table()
-    for name in ("provider", "model", f"{prices.currency} in", "out", ""):
+    for name in ("provider", "model", f"{prices.currency} in", "out", "as of", ""):
         table.add_column(name, justify="right" if name in (f"{prices.currency} in", "out") else "left")
     for each in listed:
         for name in each.models:
             price = prices.price(each.provider, name)
-            costs = (f"{price.input:g}", f"{price.output:g}") if price else ("", "")
+            costs = (f"{price.input:g}", f"{price.output:g}", price.as_of) if price else ("", "", "")
             is_named = any(_is_listed(choice, [Listed(each.provider, (name,))]) for choice in named)
             table.add_row(each.provider, escape(name), *costs, "the settings' model" if is_named else "")
     if table.row_count:
-        console.print(table, f"Prices are for a million tokens, as of {prices.date}.", sep="\n")
+        console.print(table, "Prices are for a million tokens.", sep="\n")
     for each in listed:
         if each.problem is not None:
-            advice = ADVICE.get(each.problem.kind, "").format(variable=models.VARIABLES[each.provider])
+            advice = ADVICE.get(each.problem.kind, "").format(variable=NEEDED[each.provider])
             console.print(
                 f"[red]{each.provider} cannot be used:[/] {escape(str(each.problem))}\n{advice}", soft_wrap=True
             )

@@ -47,6 +47,12 @@ def root(
     """A real-time chatroom for research experiments."""
 
 
+Provider = Annotated[str | None, typer.Option(help="gemini, groq or openai_compatible.  [default: the settings']")]
+Model = Annotated[str | None, typer.Option(help="The provider's name for it.  [default: the settings']")]
+Folder = Annotated[Path, typer.Option(help="Folder with the two settings files.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
+
+
 @app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]")] = None,
@@ -75,7 +81,7 @@ def rehearse(
     out: Annotated[Path, typer.Option(help="Folder for their logs.")] = Path("rehearsal"),
     seed: Annotated[int, typer.Option(help="Everything follows from it.", min=0)] = 0,
     model_latency: Annotated[float, typer.Option(help="Seconds that the model takes.", min=0, max=3600)] = 0.0,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run whole sessions in virtual time and show what they came to."""
     from experiments.experiment import load_experiment
@@ -84,12 +90,6 @@ def rehearse(
 
     with _problems_told():
         run(load_experiment(experiment_folder(folder)), sessions, out, seed, model_latency, as_json=as_json)
-
-
-Provider = Annotated[str | None, typer.Option(help="gemini, groq or openai_compatible.  [default: the settings']")]
-Model = Annotated[str | None, typer.Option(help="The provider's name for it.  [default: the settings']")]
-Folder = Annotated[Path, typer.Option(help="Folder with the two settings files.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
 
 
 @app.command()
@@ -180,7 +180,7 @@ def _settled(
 def _problems_told() -> Iterator[None]:
     """Say what is wrong with settings, files or a model, and exit 2."""
     from experiments.errors import InvalidExperiment
-    from simulation.errors import SimulationError
+    from simulation.errors import GenerationError
 
     try:
         yield
@@ -188,7 +188,7 @@ def _problems_told() -> Iterator[None]:
         _stop(*error.problems)
     except InvalidExperiment as error:
         _stop(*map(str, error.problems))
-    except SimulationError as error:
+    except GenerationError as error:
         _stop(f"language model: {error}")
 
 

@@ -10,24 +10,24 @@ from collections.abc import Iterator
 
 from server import models
 from server.errors import InvalidSettings
-from server.settings import ServerSettings, load_settings
+from server.settings import load_settings
 from simulation.errors import GenerationError
 from simulation.llm.registry import Provider, adapters_for
 
 logger = logging.getLogger("chatroom.model")
 
 
-async def follow_keys(settings: ServerSettings, provider: Provider) -> None:
+async def follow_keys(provider: Provider) -> None:
     """Take over other keys and addresses whenever SIGHUP comes, until cancelled."""
     asked = asyncio.Event()
     with _on_hangup(asked):
         while True:
             await asked.wait()
             asked.clear()
-            await take_keys(settings, provider)
+            await take_keys(provider)
 
 
-async def take_keys(settings: ServerSettings, provider: Provider) -> None:
+async def take_keys(provider: Provider) -> None:
     """Read the keys again. What cannot be used is logged, and all stays as it was."""
     from simulation.llm.gateway import Gateway
 
@@ -35,7 +35,7 @@ async def take_keys(settings: ServerSettings, provider: Provider) -> None:
         logger.info("SIGHUP: the model needs no key")
         return
     try:
-        endpoints = models.endpoints(load_settings(**settings.flags))
+        endpoints = models.endpoints(load_settings())
         names = provider.providers
         adapters = await asyncio.to_thread(adapters_for, names, endpoints)
     except (InvalidSettings, GenerationError) as error:

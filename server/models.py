@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from simulation.llm.endpoint import Endpoint
 from simulation.llm.pricing import InvalidPrices, Price, PriceList
 from simulation.llm.registry import (
     LOCAL,
+    NEEDED,
     PROVIDERS,
     WIRE,
     Means,
@@ -30,8 +30,6 @@ from simulation.llm.registry import (
     wire_provider,
 )
 from simulation.parameters import ModelChoice
-
-logger = logging.getLogger("chatroom.model")
 
 PRICES_FILE = "prices.json"
 
@@ -71,7 +69,7 @@ def _provider(settings: ServerSettings, experiment: Experiment) -> tuple[str, st
     named = settings.llm_model or experiment.named_model
     if not usable:
         return "scripted", "no API key is set"
-    keys = " and ".join(VARIABLES[name] for name in usable)
+    keys = " and ".join(NEEDED[name] for name in usable)
     if named is None:
         return "scripted", f"{keys} is set, but no model is named: set LLM_MODEL"
     if len(usable) > 1:
@@ -86,14 +84,6 @@ def _model(settings: ServerSettings, experiment: Experiment, provider: str) -> s
         is_meant = provider in (settings.llm_provider, experiment.named_provider)
         return ((settings.llm_model or of_the_file) if is_meant else None) or ModelChoice().model
     return provider if provider in LOCAL else settings.llm_model or of_the_file or ""
-
-
-VARIABLES = {
-    "gemini": "GEMINI_API_KEY",
-    "groq": "GROQ_API_KEY",
-    "openai_compatible": "OPENAI_COMPATIBLE_BASE_URL",
-}
-"""What makes a provider usable."""
 
 
 def endpoints(settings: ServerSettings) -> dict[str, Endpoint]:
@@ -122,7 +112,7 @@ def _missing(settings: ServerSettings, experiment: Experiment) -> Iterator[str]:
             yield f"LLM_PROVIDER: {choice.provider!r} is not allowed: one of {', '.join(PROVIDERS)}"
         elif choice.provider in WIRE and choice.provider not in known:
             yield (
-                f"{VARIABLES[choice.provider]}: missing: the agents speak through {choice.provider}. "
+                f"{NEEDED[choice.provider]}: missing: the agents speak through {choice.provider}. "
                 "Put it into .env, or choose another provider."
             )
         if choice.provider in WIRE and not choice.model:

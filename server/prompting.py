@@ -10,8 +10,9 @@ from rich.rule import Rule
 from rich.text import Text
 
 from experiments.experiment import Experiment
-from experiments.prompting import Asked, first_of_each_kind, prompts_of
+from experiments.prompting import first_of_each_kind, prompts_of
 from server.errors import InvalidSettings
+from simulation.generation import GenerateRequest
 
 CAUSES = {"background": "of its own accord", "reaction": "because the participant wrote"}
 ACTS = {"message": "a message", "reply": "a quoted reply", "mention": "a message to somebody by name"}
@@ -26,27 +27,26 @@ def show(experiment: Experiment, agent_name: str | None, seed: int, *, every: bo
     prompts = prompts_of(experiment, agent_name, seed)
     chosen = prompts if every else first_of_each_kind(prompts)
     if as_json:
-        print(json.dumps([_as_json(asked) for asked in chosen], ensure_ascii=False, indent=2))  # noqa: T201
+        print(json.dumps([_as_json(request) for request in chosen], ensure_ascii=False, indent=2))  # noqa: T201
     else:
         _print(agent_name, chosen, len(prompts))
 
 
-def _as_json(asked: Asked) -> dict[str, object]:
-    request = asked.request
+def _as_json(request: GenerateRequest) -> dict[str, object]:
     messages = [{"role": message.role, "content": message.content} for message in request.messages]
-    return {"turn_id": request.turn_id, "cause": asked.kind[0], "act": asked.kind[1], "messages": messages}
+    return {"turn_id": request.turn_id, "cause": request.scene.cause, "act": request.scene.act, "messages": messages}
 
 
-def _print(agent_name: str, chosen: list[Asked], count: int) -> None:
+def _print(agent_name: str, chosen: list[GenerateRequest], count: int) -> None:
     console = Console(highlight=False)
     if not chosen:
         console.print(Text(f"{agent_name} is asked nothing in this session: nobody writes, or another seed is needed."))
         return
-    _section(console, f"what {agent_name} is (system, the same in every call)", chosen[0].request.messages[0].content)
-    for asked in chosen:
-        cause, act = asked.kind
-        title = f"{asked.request.turn_id}: {ACTS.get(act, act)}, {CAUSES.get(cause, cause)} (user)"
-        _section(console, title, asked.request.messages[-1].content)
+    _section(console, f"what {agent_name} is (system, the same in every call)", chosen[0].messages[0].content)
+    for request in chosen:
+        cause, act = request.scene.cause, request.scene.act
+        title = f"{request.turn_id}: {ACTS.get(act, act)}, {CAUSES.get(cause, cause)} (user)"
+        _section(console, title, request.messages[-1].content)
     shown = (
         f"all {count}" if len(chosen) == count else f"{len(chosen)} of {count}: the first of each kind, --all for all"
     )

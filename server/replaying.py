@@ -13,7 +13,7 @@ from experiments.errors import LogError
 from experiments.eventlog.reader import read_records
 from experiments.replay import Difference, Replay, replay
 from server.errors import InvalidSettings
-from simulation.codec import encode
+from simulation.codec import Record, encode
 
 
 def run(log: Path, *, as_json: bool) -> bool:
@@ -39,16 +39,19 @@ def _as_json(outcome: Replay) -> dict[str, Any]:
         "same": found is None,
         "records": outcome.records,
         "messages": outcome.messages,
-        "model_answers": outcome.calls,
+        "model_calls": outcome.calls,
+        "has_end": outcome.has_end,
         "difference": None if found is None else dict(zip(("seq", "log", "replay"), _lines(found), strict=True)),
     }
 
 
 def _print(log: Path, outcome: Replay) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    counts = f"{outcome.records:,} records, {outcome.messages:,} messages, {outcome.calls:,} answers of the model"
+    counts = f"{outcome.records:,} records, {outcome.messages:,} messages, {outcome.calls:,} calls of the model"
     if outcome.difference is None:
         console.print(Text(f"{log.name}: re-executed offline: {counts}, all the same."))
+        if not outcome.has_end:
+            console.print(Text("The log has no session_end: the session still runs, or its server was killed."))
         return
     seq, theirs, ours = _lines(outcome.difference)
     console.print(Text(f"{log.name}: the same up to record {seq - 1} ({counts}). Then:", style="red"))
@@ -61,5 +64,5 @@ def _lines(found: Difference) -> tuple[int, str, str | None]:
     return record.seq, _shown(record), ours
 
 
-def _shown(record: Any) -> str:
+def _shown(record: Record) -> str:
     return encode(record).decode().strip()

@@ -6,6 +6,7 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -65,8 +66,8 @@ class ServerSettings(BaseSettings):
     @field_validator("gemini_base_url", "groq_base_url", "openai_compatible_base_url")
     @classmethod
     def _is_web_address(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("http://", "https://")):
-            raise ValueError("an address that begins with http:// or https:// is needed")
+        if value is not None and not _is_address(value):
+            raise ValueError("an address such as http://127.0.0.1:11434/v1 or https://example.org is needed")
         return value
 
     @field_validator("gemini_base_url", "groq_base_url")
@@ -80,11 +81,6 @@ class ServerSettings(BaseSettings):
     @classmethod
     def _upper(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
-
-    @property
-    def flags(self) -> dict[str, Any]:
-        """What the environment cannot say again: nothing of a key."""
-        return {"log_dir": self.log_dir}
 
     @property
     def experiment_folder(self) -> Path:
@@ -105,6 +101,19 @@ class ServerSettings(BaseSettings):
                 "the demo token 1234. If that is meant, add --allow-demo (or ALLOW_DEMO=true)."
             )
         return None
+
+
+def _is_address(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and _WRITABLE.fullmatch(value) is not None
+        )
+    except ValueError:  # of a port that is none
+        return False
 
 
 def _is_loopback(host: str) -> bool:

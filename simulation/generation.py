@@ -17,6 +17,11 @@ from simulation.events import MessagePosted
 MOST_TOKENS = 2**53
 """What every reader of the log can count to."""
 
+USABLE = ("ok", "length_cut")
+"""The statuses of an answer that becomes a message."""
+
+_VERSION = re.compile(r"(?:[-@:](?:\d{3,8}|\d{4}-\d{2}-\d{2}|latest|preview(?:-\d\d-\d{2,4})?))+")
+
 Role = Literal["system", "user", "assistant"]
 
 
@@ -86,8 +91,9 @@ class Usage:
 class Generation:
     """One answer. `text` None or empty is an ordinary outcome, named by `finish_reason` and `reason`.
 
-    `reason` is the provider's own word where there is no text (SAFETY, PROHIBITED_CONTENT, MAX_TOKENS). `attempts` is
-    what a gateway had to do for it; an adapter leaves it empty. `source` says who spoke, where it was not a model.
+    `reason` is the provider's own word for an end that was no plain one (SAFETY, MAX_TOKENS, ...), or why somebody else
+    had to speak. `attempts` is what a gateway had to do for it; an adapter leaves it empty. `source` says who spoke:
+    the `model` that was asked, or whoever did instead.
     """
 
     text: str | None
@@ -113,19 +119,14 @@ def status_of(generation: Generation) -> str:
 
 
 def is_another_model(requested: str, served: str | None) -> bool:
-    """Whether `served` is not the model that was asked for, nor a dated version or a full path of it."""
-    if served is None:
-        return False
-    asked, answered = (name.rsplit("models/", 1)[-1].casefold() for name in (requested, served))
-    version = answered.removeprefix(asked)
-    return not (answered == asked or (version != answered and _VERSION.fullmatch(version)))
+    """Whether `served` is not the model that was asked for, nor a version of it."""
+    return served is not None and not is_version_of(served, requested)
 
 
-_VERSION = re.compile(r"(?:[-@:](?:\d{3,8}|\d{4}-\d{2}-\d{2}|latest|preview-\d\d-\d{2,4}))+")
-
-
-USABLE = ("ok", "length_cut")
-"""The statuses of an answer that becomes a message."""
+def is_version_of(name: str, model: str) -> bool:
+    """Whether `name` is `model`, with a full path or not, or a dated version of it (or its latest)."""
+    full, short = (each.rsplit("models/", 1)[-1].casefold() for each in (name, model))
+    return full == short or (full.startswith(short) and _VERSION.fullmatch(full[len(short) :]) is not None)
 
 
 def checked(answer: object) -> Generation:

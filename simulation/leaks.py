@@ -33,8 +33,7 @@ def _any_of(phrases: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def _takes_anothers_name(content: str, sender: str, members: tuple[str, ...]) -> bool:
-    found = _introduction(members).search(content)
-    return found is not None and found[1].casefold() != sender.casefold()
+    return any(found[1].casefold() != sender.casefold() for found in _introduction(members).finditer(content))
 
 
 @lru_cache(maxsize=256)

@@ -351,6 +351,8 @@ class Room:
     def _note_health(self, arrived: GenerationArrived, now: float) -> None:
         """Say when the model falls silent and when it speaks again, so that the time between can be left out."""
         state, generation = self.state, arrived.generation
+        if arrived.status == "throttled":
+            return  # skipped by us, so that the model is asked less: it says nothing of it
         provider = state.parameters.language_model.provider
         if generation is None or generation.source in FALLBACKS:
             reason = arrived.status if generation is None else generation.reason or arrived.status

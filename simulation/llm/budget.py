@@ -1,7 +1,7 @@
 """What may be spent: calls, tokens and money, for each session, for the experiment and for a day (UTC).
 
 A call is counted before it is sent, so the one over the limit never is. Tokens and money are known only afterwards: the
-call that goes over the limit is the last one.
+calls that are under way when a limit is reached still go over it.
 """
 
 from __future__ import annotations

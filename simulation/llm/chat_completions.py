@@ -12,13 +12,23 @@ from typing import Any, ClassVar
 import groq
 import httpx
 
-from simulation.errors import GenerationError
+from simulation.errors import GenerationError, UnknownProvider
 from simulation.generation import FinishReason, GenerateRequest, Generation, Usage
 from simulation.llm.body import a_count, a_text, an_object, first, objects, read
 from simulation.llm.endpoint import Endpoint
 from simulation.llm.failures import bad_response
 from simulation.llm.transport import JSON_HEADERS, Pool
 
+DUMMY_KEY = "none"
+"""Local servers want a key to be sent, and do not look at it."""
+COMMON_PARAMETERS = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "stop": "stop",
+    "seed": "seed",
+    "reasoning_effort": "reasoning_effort",
+}
+"""Our name -> the wire's; only the length of an answer has several."""
 SDK_HEADERS = ("accept", "content-type", "user-agent")
 """What the client sends of its own, beside x-stainless-*: what the environment adds to it is left out."""
 
@@ -42,12 +52,13 @@ class ChatCompletions:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._pool = Pool(endpoint.api_key)
-        self._client = groq.AsyncGroq(
-            api_key=endpoint.api_key,
-            base_url=endpoint.base_url or self.address,
-            max_retries=0,
-            http_client=_HttpxClient(self._pool, f"Bearer {endpoint.api_key}"),
-        )
+        key = endpoint.api_key or DUMMY_KEY
+        http_client = _HttpxClient(self._pool, f"Bearer {key}")
+        base_url = endpoint.base_url or self.address
+        try:
+            self._client = groq.AsyncGroq(api_key=key, base_url=base_url, max_retries=0, http_client=http_client)
+        except httpx.InvalidURL as error:
+            raise UnknownProvider(f"{self.provider}: the address cannot be used: {error}") from None
 
     def model(self, name: str) -> ChatModel:
         return ChatModel(self, name)

@@ -1,11 +1,12 @@
 """Whether there is any point in asking: one circuit for all sessions that share a provider, a key and a model.
 
-    closed ──(5 failures in a row, or one that no second try cures)──► open ──(a probe is answered)──► closed
+    closed ──(5 failures in a row; or a refused key, or a used-up quota)──► open ──(a probe is answered)──► closed
 
 While it is open, every PROBE_SECONDS one call is let through as a probe, whether or not the one before has come back: a
 provider that hangs would else keep us from noticing that it has recovered. A turn that has the time waits for the next
 probe's moment, so that there is one to be made. A refused key opens the circuit for good: a storm of refused calls can
-cost the whole project its access. A new key closes it.
+cost the whole project its access. A new key closes it. Once a probe is due, new sessions are let in again: their first
+turn is the probe, or nobody would ever make one.
 """
 
 from __future__ import annotations
@@ -19,8 +20,7 @@ FAILURES_IN_A_ROW = 5
 PROBE_SECONDS = 10.0
 """Not 30, as the rule has it: agents are to speak within 35 s of a recovery, and a turn must be drawn and typed."""
 QUOTA_PROBE_SECONDS = 300.0
-HALVED_SECONDS = 60.0
-"""How long every second call is skipped after the provider said that there were too many."""
+"""Of a used-up quota."""
 
 COUNTED = ("unavailable", "timeout", "bad_response", "rejected")
 STOPPING = {"auth": inf, "quota_exhausted": QUOTA_PROBE_SECONDS}
@@ -38,12 +38,10 @@ class Circuit:
         self._failures = 0
         self._opened_at = 0.0
         self._probe_at = 0.0
-        self._halved_until = -inf
-        self._skipped_last = False
 
-    @property
-    def keeps_out(self) -> bool:
-        return self.open_because in KEEPS_OUT
+    def keeps_out(self, now: float) -> bool:
+        """Whether new sessions are to wait."""
+        return self.open_because in KEEPS_OUT and now < self._probe_at
 
     @property
     def is_final(self) -> bool:
@@ -66,10 +64,9 @@ class Circuit:
         if self.open_because is not None:
             self._probe_at = at + STOPPING.get(self.open_because, PROBE_SECONDS)
 
-    def skips(self, now: float) -> bool:
-        """Whether this turn is to be skipped, so that the provider gets half of what was too much for it."""
-        self._skipped_last = now < self._halved_until and not self._skipped_last
-        return self._skipped_last
+    def opened_since(self, moment: float) -> bool:
+        """Whether what was admitted at `moment` would now be in vain."""
+        return self.open_because is not None and self._opened_at >= moment
 
     def succeeded(self, asked_at: float) -> None:
         """The provider answered, whatever it said. What was asked before a key was refused says nothing of the key."""
@@ -82,8 +79,6 @@ class Circuit:
 
     def failed(self, kind: str, message: str, now: float, retry_after: float | None = None) -> None:
         """Take note of a failure; those that say nothing of the next call change nothing."""
-        if kind == "rate_limited":
-            self._halved_until = now + HALVED_SECONDS
         if kind in STOPPING:
             self._open(kind, message, now, now + max(STOPPING[kind], retry_after or 0.0))
         elif kind in COUNTED:

@@ -8,17 +8,17 @@ Everything here is a LanguageModel round a LanguageModel. From the outside in:
     Timed       the moment by which the turn must have its answer
     Fallback    what is said instead, where the experiment has something (canned lines, a second provider)
     Told        the parameters that this model is asked with
-    Retrying    a second try, where it can help and the turn has time for it
     Halved      every second turn is skipped for a minute after the provider said that there were too many
-    Slotted     calls a minute, calls in flight: the wait for a slot is part of the turn's time
+    Retrying    a second try, where it can help and the turn has time for it
+    Admitted    the circuit, a slot, the pace: no call in vain, not too many at once, not too many a minute
     Parsed      where JSON was asked for, nothing else is an answer
-    Broken      the circuit: no call where it would be in vain
     Budgeted    no call over the budget
     Measured    one attempt: its deadline, its figures, its price
     (adapter)   the provider on the wire
 
-What sessions share (circuit, slots, adapter) is in a `line.Line`, one for each provider and model; a new key is put
-into the line while sessions run. An answer brings its attempts with it, as does an error: each becomes one `llm_call`.
+What sessions share (client, circuit, slots, pace) is in a `line.Line`, one for each provider and model; a new key is
+put into the line while sessions run. An answer brings its attempts with it, as does an error: each becomes one
+`llm_call`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from simulation.generation import (
 from simulation.llm.budget import Ledger, Spent
 from simulation.llm.circuit import Circuit
 from simulation.llm.endpoint import Adapter
-from simulation.llm.line import Line
+from simulation.llm.line import FIRST_GUESS_SECONDS, Line
 from simulation.llm.pricing import PriceList, total_tokens
 from simulation.llm.registry import Provider, taken_by
 from simulation.pacing import draws
@@ -55,8 +55,10 @@ RETRY_WAIT_SECONDS = 1.0
 """Before a second try where the provider names no wait: between half of this and all of it."""
 LEAST_SECONDS = 1.0
 """What a turn must have left for another call to be worth it."""
-PROBE_NEEDS_SECONDS = 5.0
-"""What a turn that waits to be a probe must have left: a healthy model that is slow must not look like a sick one."""
+SECONDS_FOR_THE_SECOND = 5.0
+"""What is left to a second provider of the turn's time, at most half of it."""
+INSTEAD = ("canned", "second_provider")
+"""What an experiment may have somebody else speak by while the model does not."""
 CURED_BY_RETRY = ("rate_limited", "unavailable", "bad_response", "unparsable")
 
 stamina.instrumentation.set_on_retry_hooks([])  # every attempt stands in the session's log, with its reason
@@ -144,39 +146,6 @@ class Budgeted(_Wrapper):
         return generation
 
 
-class Broken(_Wrapper):
-    """The circuit of the line."""
-
-    def __init__(self, inner: LanguageModel, line: Line) -> None:
-        super().__init__(inner)
-        self._line = line
-
-    async def generate(self, request: GenerateRequest) -> Generation:
-        circuit = self._line.circuit
-        await self._admission(circuit, request)
-        asked_at = now()
-        try:
-            generation = await self.inner.generate(request)
-        except NotAsked:
-            raise
-        except GenerationError as error:
-            circuit.failed(error.kind, str(error), now(), error.retry_after)
-            raise
-        circuit.succeeded(asked_at)
-        return generation
-
-    async def _admission(self, circuit: Circuit, request: GenerateRequest) -> None:
-        """Wait until the call may be made; raise NotAsked if it would be in vain."""
-        asked, was = now(), circuit.open_because
-        at = circuit.admitted_at(asked, _latest(request, PROBE_NEEDS_SECONDS))
-        if at is not None and at > asked:
-            await asyncio.sleep(at - asked)
-            if circuit.is_final and circuit.open_because != was:  # while we waited
-                at = None
-        if at is None:
-            raise NotAsked(f"not asked: {circuit.open_because}", kind="circuit_open")
-
-
 class Parsed(_Wrapper):
     """Where a schema was given, an answer is a JSON object; anything else is asked for once more, without a wait."""
 
@@ -197,41 +166,83 @@ def _is_object(text: str) -> bool:
         return False
 
 
-class Slotted(_Wrapper):
-    """So many calls at once, and then so many a minute: who waits for a slot has not used up a moment of the pace."""
+class Admitted(_Wrapper):
+    """What stands between a turn and its call. No turn waits so long that its call would not have the time it needs.
 
-    def __init__(self, inner: LanguageModel, line: Line) -> None:
+    `may_wait`: whether to wait for a probe's moment; not where somebody else could speak meanwhile.
+    """
+
+    def __init__(self, inner: LanguageModel, line: Line, *, may_wait: bool) -> None:
         super().__init__(inner)
         self._line = line
+        self._may_wait = may_wait
 
     async def generate(self, request: GenerateRequest) -> Generation:
-        asked = now()
-        try:
-            async with asyncio.timeout_at(request.answer_by):
-                await self._line.slots.acquire()
-        except TimeoutError:
-            raise NotAsked("no slot in time", kind="throttled") from None
+        came = now()
+        await self._past_the_circuit(request)
+        admitted, circuit = now(), self._line.circuit
+        await self._slot(request)
         try:
             await self._moment(request)
-            return await self._queued(request, asked)
+            if circuit.opened_since(admitted):
+                raise _in_vain(circuit)
+            return await self._called(request, circuit, _milliseconds(came))
         finally:
             self._line.slots.release()
 
+    async def _past_the_circuit(self, request: GenerateRequest) -> None:
+        """Wait until the call may be made, perhaps as a probe."""
+        circuit, came = self._line.circuit, now()
+        needs = max(self._line.needs_seconds, min(FIRST_GUESS_SECONDS, self._line.attempt_seconds))
+        at = circuit.admitted_at(came, _latest(request, needs) if self._may_wait else came)
+        if at is None:
+            raise _in_vain(circuit)
+        if at > came:
+            await asyncio.sleep(at - came)
+            circuit = self._line.circuit  # another, if there is a new key
+            if circuit.is_final and circuit.opened_since(came):
+                raise _in_vain(circuit)
+
+    async def _slot(self, request: GenerateRequest) -> None:
+        try:
+            async with asyncio.timeout_at(_latest(request, self._line.needs_seconds)):
+                await self._line.slots.acquire()
+        except TimeoutError:
+            raise NotAsked("too many calls at once", kind="throttled") from None
+
     async def _moment(self, request: GenerateRequest) -> None:
-        at = self._line.pace.moment(now(), _latest(request, LEAST_SECONDS))
+        at = self._line.pace.moment(now(), _latest(request, self._line.needs_seconds))
         if at is None:
             raise NotAsked("too many calls a minute", kind="throttled")
         if at > now():
             await asyncio.sleep(at - now())
 
-    async def _queued(self, request: GenerateRequest, asked: float) -> Generation:
-        queue_ms = _milliseconds(asked)
+    async def _called(self, request: GenerateRequest, circuit: Circuit, queue_ms: int) -> Generation:
+        began = now()
         try:
             generation = await self.inner.generate(request)
+        except NotAsked:
+            raise
         except GenerationError as error:
+            self._note(error, circuit, request, began)
             error.attempts = _with_queue(error.attempts, queue_ms)
             raise
+        circuit.succeeded(began)
+        self._line.took(now() - began)
         return replace(generation, attempts=_with_queue(generation.attempts, queue_ms))
+
+    def _note(self, error: GenerationError, circuit: Circuit, request: GenerateRequest, began: float) -> None:
+        """Tell the line what happened, unless it was our own haste."""
+        had = _latest(request, 0.0) - began
+        if error.kind == "timeout" and had < self._line.needs_seconds:
+            return
+        if error.kind == "rate_limited":
+            self._line.halving.begin(now())
+        circuit.failed(error.kind, str(error), now(), error.retry_after)
+
+
+def _in_vain(circuit: Circuit) -> NotAsked:
+    return NotAsked(f"not asked: {circuit.open_because}", kind="circuit_open")
 
 
 class Halved(_Wrapper):
@@ -240,7 +251,7 @@ class Halved(_Wrapper):
         self._line = line
 
     async def generate(self, request: GenerateRequest) -> Generation:
-        if self._line.circuit.skips(now()):
+        if self._line.halving.skips(now()):
             raise NotAsked("every second turn is skipped for a minute after a rate limit", kind="throttled")
         return await self.inner.generate(request)
 
@@ -301,18 +312,22 @@ class Told(_Wrapper):
 
 
 class Timed(_Wrapper):
-    """Sets the moment by which the turn must have its answer, whoever gives it."""
+    """Sets the moment by which there must be an answer, or brings it forward."""
 
     def __init__(self, inner: LanguageModel, seconds: float) -> None:
         super().__init__(inner)
         self._seconds = seconds
 
     async def generate(self, request: GenerateRequest) -> Generation:
-        return await self.inner.generate(replace(request, answer_by=now() + self._seconds))
+        answer_by = min(now() + self._seconds, _latest(request, 0.0))
+        return await self.inner.generate(replace(request, answer_by=answer_by))
 
 
 class Fallback(_Wrapper):
-    """Whoever speaks while the model does not. What was tried before is in the answer's attempts."""
+    """Whoever speaks while the model does not. What was tried before is in the answer's attempts.
+
+    Not for a turn that was skipped since there were too many: that the model is well and asked less is the point of it.
+    """
 
     def __init__(self, inner: LanguageModel, instead: LanguageModel, source: str) -> None:
         super().__init__(inner)
@@ -323,13 +338,15 @@ class Fallback(_Wrapper):
         try:
             return await self.inner.generate(request)
         except GenerationError as error:
+            if error.kind == "throttled":
+                raise
             first = error
         try:
             generation = await self._instead.generate(request)
         except GenerationError as error:
             error.attempts = _numbered([*first.attempts, *error.attempts])
             raise
-        spoken = replace(generation, source=self._source, reason=first.kind, attempts=())
+        spoken = replace(generation, source=self._source, reason=generation.reason or first.kind, attempts=())
         *before, last = generation.attempts or (self._unmeasured(spoken),)
         return replace(spoken, attempts=_numbered([*first.attempts, *before, replace(last, generation=spoken)]))
 
@@ -366,30 +383,30 @@ class Gateway:
         prices: PriceList,
         ledger: Ledger,
     ) -> None:
-        self.ledger = ledger
+        self._ledger = ledger
         self._lines = dict(lines)
         self._local = dict(local)
         self._prices = prices
 
     def for_session(self, start: SessionStarted) -> LanguageModel:
         parameters = start.parameters
-        spent = Spent()
-        model = self._composed(parameters.language_model, start, spent)
-        failure = parameters.on_model_failure
+        spent, failure, seconds = Spent(), parameters.on_model_failure, parameters.gateway.turn_seconds
+        first = self._composed(parameters.language_model, start, spent, may_wait=failure.mode not in INSTEAD)
         if failure.mode == "canned":
-            model = Fallback(model, CannedLines(failure.lines, start.seed), "canned")
+            first = Fallback(first, CannedLines(failure.lines, start.seed), "canned")
         elif failure.mode == "second_provider" and failure.second is not None:
-            model = Fallback(model, self._composed(failure.second, start, spent), "second_provider")
-        return Timed(model, parameters.gateway.turn_seconds)
+            second = self._composed(failure.second, start, spent, may_wait=False)
+            first = Timed(first, seconds - min(SECONDS_FOR_THE_SECOND, seconds / 2))
+            first = Fallback(first, second, "second_provider")
+        return Timed(first, seconds)
 
-    def _composed(self, choice: ModelChoice, start: SessionStarted, spent: Spent) -> LanguageModel:
+    def _composed(self, choice: ModelChoice, start: SessionStarted, spent: Spent, *, may_wait: bool) -> LanguageModel:
         if choice in self._local:
             return self._local[choice].for_session(start)
         line = self._lines[choice.provider, choice.model]
-        model: LanguageModel = Measured(line, start.parameters.gateway.attempt_seconds, self._prices)
-        model = Budgeted(model, self.ledger, spent)
-        model = Parsed(Broken(model, line))
-        model = Slotted(model, line)
+        model: LanguageModel = Measured(line, line.attempt_seconds, self._prices)
+        model = Parsed(Budgeted(model, self._ledger, spent))
+        model = Admitted(model, line, may_wait=may_wait)
         model = Halved(Retrying(model), line)
         return Told(model, choice)
 
@@ -400,18 +417,13 @@ class Gateway:
 
     @property
     def problem(self) -> str | None:
-        """Why no session should begin, if so: the agents would not say a word."""
-        if reached := self.ledger.spent_up():
+        """Why no session should begin, if so: no model would say a word."""
+        if reached := self._ledger.spent_up():
             return f"budget: {reached}"
-        stopped = [line for line in self._lines.values() if line.circuit.keeps_out]
-        if len(stopped) < len(self._lines) or not stopped:
+        away = [line for line in self._lines.values() if line.circuit.keeps_out(now())]
+        if self._local or len(away) < len(self._lines):
             return None  # where one of two still answers, sessions have their agents
-        return f"model: {stopped[0].circuit.open_because}"
-
-    @property
-    def states(self) -> dict[str, str]:
-        """What each model's circuit says: `ok`, or why it is not asked."""
-        return {f"{line.provider}:{line.model}": line.circuit.open_because or "ok" for line in self._lines.values()}
+        return f"model: {away[0].circuit.open_because}"
 
     async def use(self, adapters: Mapping[str, Adapter]) -> None:
         """Speak through other clients from now on: sessions go on. A call that is under way on

@@ -7,20 +7,18 @@ which is not the same as costing nothing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from simulation.errors import InvalidJson, SimulationError
-from simulation.generation import Usage
+from simulation.generation import Usage, is_version_of
 from simulation.strict_json import parse
 
 PER_TOKENS = 1_000_000
 DECIMALS = 9
 THINKING_IS_BESIDE_OUTPUT = ("gemini",)
-_VERSION = re.compile(r"-(?:\d{3,8}|\d{4}-\d{2}-\d{2}|latest|preview(?:-[\d-]+)?)")
 
 
 class InvalidPrices(SimulationError):
@@ -29,16 +27,17 @@ class InvalidPrices(SimulationError):
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """For a million tokens; `cached` is None where cached input costs what other input does."""
+    """For a million tokens; `cached` is None where cached input costs what other input does. `as_of` is a date."""
 
     input: float
     output: float
     cached: float | None = None
+    as_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PriceList:
-    """`prices` by provider and model; `date` is when they were looked up."""
+    """`prices` by provider and model; `date` is when the list was made."""
 
     currency: str
     date: str
@@ -68,11 +67,8 @@ class PriceList:
     def price(self, provider: str, model: str) -> Price | None:
         """Return the price of a model, or of the model that this is a dated version of."""
         listed = self.prices.get(provider, {})
-        name = model.rsplit("models/", 1)[-1]
-        if name in listed:
-            return listed[name]
-        versions = [known for known in listed if name.startswith(known) and _VERSION.fullmatch(name[len(known) :])]
-        return listed[max(versions, key=len)] if versions else None
+        known = [name for name in listed if is_version_of(model, name)]
+        return listed[max(known, key=len)] if known else None
 
     def cost(self, provider: str, model: str, usage: Usage) -> float | None:
         """Return what a call cost; None where the price or the number of tokens is not known."""
@@ -108,4 +104,5 @@ def _price(path: Path, provider: str, model: str, data: Mapping[str, Any]) -> Pr
             raise InvalidPrices(f"{path}: models.{provider}.{model}.{key}: a price for a million tokens is needed")
         return float(value)
 
-    return Price(figure("input") or 0.0, figure("output") or 0.0, figure("cached", needed=False))
+    as_of = data.get("as_of", "")
+    return Price(figure("input") or 0.0, figure("output") or 0.0, figure("cached", needed=False), str(as_of))

@@ -56,6 +56,13 @@ WIRE = {
 
 PROVIDERS = (*LOCAL, *WIRE)
 
+NEEDED = {
+    "gemini": "GEMINI_API_KEY",
+    "groq": "GROQ_API_KEY",
+    "openai_compatible": "OPENAI_COMPATIBLE_BASE_URL",
+}
+"""The setting that makes a provider usable."""
+
 _CHAT = frozenset({"temperature", "top_p", "max_output_tokens", "stop", "seed", "reasoning_effort"})
 TAKES = {
     "gemini": frozenset(
@@ -87,9 +94,9 @@ class Means:
 
 
 def choices_of(parameters: SimulationParameters) -> tuple[ModelChoice, ...]:
-    """Return the models that a session may ask, the first one first."""
-    second = parameters.on_model_failure.second
-    return (parameters.language_model,) if second is None else (parameters.language_model, second)
+    """Return the models that a session may ask, the first one first. What is recorded is not asked again."""
+    first, second = parameters.language_model, parameters.on_model_failure.second
+    return (first,) if second is None or first.provider == "recorded" else (first, second)
 
 
 def is_on_the_wire(parameters: SimulationParameters) -> bool:
@@ -123,7 +130,7 @@ def adapters_for(providers: Iterable[str], endpoints: Mapping[str, Endpoint]) ->
     made: dict[str, Adapter] = {}
     for name in providers:
         if name not in endpoints:
-            raise UnknownProvider(f"{name} has no key")
+            raise UnknownProvider(f"{NEEDED[name]}: missing: it opens the way to {name}")
         made[name] = _class(name, WIRE)(endpoints[name])
     return made
 

@@ -1,6 +1,6 @@
 """Connections to a provider: one pool of aiohttp's, under the HTTP clients that the SDKs insist on.
 
-Why not the SDKs' own: a call through httpx costs several times what it costs through aiohttp (benchmarks, `llm`), and
+Not the SDKs' own: a call through httpx costs several times what it costs through aiohttp (benchmarks, `models`), and
 which transport google-genai takes otherwise depends on what else is installed and on the environment. Here the
 environment has no say: no proxy, no redirect, no header of its own, no retry.
 

@@ -48,7 +48,7 @@ class TestAsk:
         async with fake_provider() as provider:
             command = ("ask", "Hello?", "--provider", "gemini", "--model", "gemini-2.5-flash")
             shown = await chatroom(*command, folder=folder, provider=provider, wire="gemini")
-        assert "USD (prices of" in shown.stdout
+        assert "USD (price as of 2026-10-07)" in shown.stdout
 
     @pytest.mark.parametrize(
         ("behaviour", "status", "advice"),

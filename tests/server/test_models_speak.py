@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,16 @@ import pytest
 from participants import OurParticipant, ours
 from providers import KEY, MODEL, WIRES, FakeProvider, fake_provider
 from servers import Server, serving
+from sessions import ListLog
 
 from experiments.replay import replay
-from simulation.codec import Record
-from simulation.events import MessagePosted, ModelCalled, TurnDropped
+from simulation.codec import Record, encode
+from simulation.events import MessagePosted, ModelCalled, SessionStarted, TurnDropped
+from simulation.inputs import ParticipantLeft, ParticipantPosted
+from simulation.llm.recorded import RecordedProvider
+from simulation.parameters import ModelChoice
+from simulation.runtime.clock import VirtualClock, run_in_virtual_time
+from simulation.runtime.session import SimulationSession
 
 EAGER = {"user_response_probability": 1}
 """Every message of the participant is answered, and nobody speaks unasked."""
@@ -29,21 +36,13 @@ def spoken(records: list[Record]) -> list[MessagePosted]:
     return [r.event for r in records if isinstance(r.event, MessagePosted) and r.event.sender != "user"]
 
 
-async def answered(participant: OurParticipant) -> dict[str, Any]:
-    """Return the next message that an agent wrote."""
-    while True:
-        frame = await participant.expects("message")
-        if frame["sender"] != "user":
-            return frame
-
-
 @pytest.mark.parametrize("wire", WIRES)
 async def test_a_session_chats_through_each_provider_by_a_change_of_settings_alone(tmp_path: Path, wire: str):
     async with fake_provider() as provider:
         provider.fake.behaves("ok", text="That sounds good to me")
         async with serving(tmp_path, settings=provider.settings(wire), **EAGER) as server, ours(server) as participant:
             await participant.posts("shall we have a street party?")
-            frame = await answered(participant)
+            frame = await participant.hears_an_agent()
             await participant.sends({"type": "leave"})
             await server.end_of(participant.session_id)
     assert frame["content"] == "That sounds good to me"
@@ -164,7 +163,7 @@ async def test_what_is_odd_but_usable_is_shown(
         provider.fake.behaves(**behaviour)
         async with serving(tmp_path, settings=provider.settings(wire), **EAGER) as server, ours(server) as participant:
             await participant.posts("hello?")
-            frame = await answered(participant)
+            frame = await participant.hears_an_agent()
             records = server.log_of(participant.session_id)
     assert frame["content"].startswith(content)
     assert len(frame["content"]) <= 1000
@@ -178,7 +177,7 @@ async def test_a_retry_that_helps_is_an_attempt_in_the_log_and_nothing_else(tmp_
         settings = provider.settings("groq")
         async with serving(tmp_path, settings=settings, **EAGER) as server, ours(server) as participant:
             await participant.posts("hello?")
-            await answered(participant)
+            await participant.hears_an_agent()
             calls = model_calls(server.log_of(participant.session_id))
     assert [(call.attempt, call.status, call.http_status) for call in calls] == [
         (1, "rate_limited", 429),
@@ -189,7 +188,7 @@ async def test_a_retry_that_helps_is_an_attempt_in_the_log_and_nothing_else(tmp_
 
 @pytest.mark.parametrize("wire", ["gemini", "groq"])
 async def test_a_log_replays_offline_and_gives_the_same_messages(tmp_path: Path, wire: str):
-    changes = {"messages_per_minute": 120, "user_response_probability": 1, "language_model": IMPATIENT}
+    changes = {"messages_per_minute": 600, "user_response_probability": 1, "language_model": IMPATIENT}
     async with fake_provider() as provider:
         for name in ("500", "blocked", "rate_limited", "html", "empty_text"):
             provider.fake.queue("ok")
@@ -202,9 +201,9 @@ async def test_a_log_replays_offline_and_gives_the_same_messages(tmp_path: Path,
         ):
             for number in range(4):
                 await participant.posts(f"message {number}")
-                await answered(participant)
+                await participant.hears_an_agent()
             await provider.until(lambda: not provider.fake.queued)
-            await answered(participant)
+            await participant.hears_an_agent()
             await participant.sends({"type": "leave"})
             await server.end_of(participant.session_id)
     records = server.log_of(participant.session_id)
@@ -212,3 +211,44 @@ async def test_a_log_replays_offline_and_gives_the_same_messages(tmp_path: Path,
     assert outcome.difference is None
     assert outcome.messages == len(spoken(records)) + 4
     assert outcome.calls == len(model_calls(records)) > 10
+
+
+@pytest.mark.parametrize("wire", ["gemini", "groq"])
+async def test_the_recorded_provider_answers_as_the_log_has_it_without_any_network(tmp_path: Path, wire: str):
+    async with fake_provider() as provider:
+        provider.fake.queue("ok")
+        provider.fake.queue("blocked")
+        async with serving(tmp_path, settings=provider.settings(wire), **EAGER) as server, ours(server) as participant:
+            for number in range(3):
+                await participant.posts(f"message {number}")
+                await participant.hears_an_agent()
+            await participant.sends({"type": "leave"})
+            await server.end_of(participant.session_id)
+        asked = len(provider.asked)
+    records = server.log_of(participant.session_id)
+    (tmp_path / "session.json").write_bytes(b"".join(map(encode, records)))
+    recorded = RecordedProvider(ModelChoice(provider="recorded", log="session.json"), tmp_path)
+    again = await asyncio.to_thread(run_in_virtual_time, run_again(recorded, records))
+    assert [(m.sender, m.content) for m in messages(again)] == [(m.sender, m.content) for m in messages(records)]
+    assert [(c.status, c.response) for c in model_calls(again)] == [
+        (c.status, c.response) for c in model_calls(records)
+    ]
+    assert asked == len(model_calls(records)) == 4
+
+
+def messages(records: list[Record]) -> list[MessagePosted]:
+    return [record.event for record in records if isinstance(record.event, MessagePosted)]
+
+
+async def run_again(provider: RecordedProvider, records: list[Record]) -> list[Record]:
+    """Run a session with the recorded one's start and its participant's messages, at their times."""
+    start, log = records[0].event, ListLog()
+    assert isinstance(start, SessionStarted)
+    session = SimulationSession(start, model=provider.for_session(start), clock=VirtualClock(), log=log)
+    for posted in messages(records):
+        if posted.sender == "user":
+            post = ParticipantPosted(content=posted.content, client_message_id=posted.client_message_id)
+            session.call_at(posted.elapsed, partial(session.receive, post))
+    session.call_at(records[-1].elapsed, partial(session.receive, ParticipantLeft()))
+    await session.run()
+    return log.records

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 from folders import write_settings
-from participants import OurParticipant, ours, start
+from participants import ours, start
 from providers import MODEL, WIRES, FakeProvider, fake_provider
 from servers import QUICK, Process, Server, serving
 
@@ -32,13 +32,6 @@ async def post_start(server: Server | str) -> httpx2.Response:
     base = server if isinstance(server, str) else server.http
     async with httpx2.AsyncClient(trust_env=False) as client:
         return await client.post(f"{base}/session/start", json={"token": "1234"})
-
-
-async def an_agent_speaks(participant: OurParticipant) -> dict[str, Any]:
-    while True:
-        frame = await participant.expects("message")
-        if frame["sender"] != "user":
-            return frame
 
 
 async def until(condition: Any) -> None:
@@ -87,7 +80,7 @@ class TestARefusedKey:
         async with fake_provider() as provider:
             settings = provider.settings(wire)
             async with serving(tmp_path, settings=settings, **BUSY) as server, ours(server) as participant:
-                await an_agent_speaks(participant)
+                await participant.hears_an_agent()
                 asked_before = len(provider.asked)
                 provider.fake.behaves("401")
 
@@ -136,7 +129,7 @@ class TestARefusedKey:
 
             await until(admits)
             await participant.posts("and now?")
-            assert (await an_agent_speaks(participant))["content"]
+            assert (await participant.hears_an_agent())["content"]
         process.stop()
         log = (folder / "logs" / f"{participant.session_id}.json").read_text()
         assert '"llm_recovered"' in log
@@ -182,7 +175,7 @@ class TestABudget:
             for _ in range(2):
                 async with serving(tmp_path, settings=settings, **changes) as server, ours(server) as participant:
                     await participant.posts("hello?")
-                    await an_agent_speaks(participant)
+                    await participant.hears_an_agent()
             async with serving(tmp_path, settings=settings, **changes) as server:
                 assert (await get(server, "/health/ready")).json()["reason"] == "budget: calls_per_day"
         assert len(provider.asked) == 2
@@ -199,7 +192,7 @@ class TestInstead:
             ) as server:
                 async with ours(server) as participant:
                     await participant.posts("hello?")
-                    frame = await an_agent_speaks(participant)
+                    frame = await participant.hears_an_agent()
                     log = server.log_of(participant.session_id)
         assert frame["content"] in ("hm", "brb")
         assert "canned" not in str(participant.frames)
@@ -216,7 +209,7 @@ class TestInstead:
             ) as server:
                 async with ours(server) as participant:
                     await participant.posts("hello?")
-                    await an_agent_speaks(participant)
+                    await participant.hears_an_agent()
                     assert (await get(server, "/health/ready")).status_code == 200, "there is somebody to speak"
                     log = server.log_of(participant.session_id)
         calls = [r.event for r in log if isinstance(r.event, ModelCalled)]
@@ -252,9 +245,9 @@ class TestAnotherModelAnswers:
                     await participant.expects("session_end")
                     await server.end_of(participant.session_id)
                 else:
-                    await an_agent_speaks(participant)
+                    await participant.hears_an_agent()
                     await participant.posts("and you?")
-                    await an_agent_speaks(participant)
+                    await participant.hears_an_agent()
                 log = list(read_records(server.log_dir / f"{participant.session_id}.json"))
         told = [r.event for r in log if r.event.event_type == "llm_mismatch"]
         assert [(each.requested_model, each.served_model) for each in told] == [(MODEL, "another-model")]

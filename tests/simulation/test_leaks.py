@@ -101,3 +101,7 @@ class TestInTheRoom:
         assert [message.content for message in chat.messages] == ["hello?"]
         assert len(chat.plans) == 2
         assert not chat.room.state.turns
+
+
+def test_every_introduction_is_looked_at():
+    assert leak("I'm Alice, and I am Bob.") == "another_identity"

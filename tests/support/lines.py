@@ -128,7 +128,7 @@ class Turn(NamedTuple):
         return [attempt.status for attempt in self.attempts]
 
 
-class Study:
+class Wired:
     """A gateway to peers, with its ledger, for sessions whose settings are `changes`. One event loop for each."""
 
     def __init__(
@@ -145,12 +145,32 @@ class Study:
         self.date = TODAY
         self.ledger = Ledger(self.parameters.budget, lambda: self.date, date=TODAY)
         by_provider = {peer.provider: peer for peer in peers}
-        lines = {
+        self.lines = {
             (choice.provider, choice.model): Line(by_provider[choice.provider], choice.model, self.parameters.gateway)
             for choice in choices_of(self.parameters)
             if choice.provider in WIRE
         }
-        self.gateway = Gateway(lines, local or {}, prices, self.ledger)
+        self.gateway = Gateway(self.lines, local or {}, prices, self.ledger)
+        self.ended_at = 0.0
+
+    @property
+    def states(self) -> dict[str, str]:
+        """What each circuit says: `ok`, or why it is open."""
+        return {
+            f"{provider}:{model}": line.circuit.open_because or "ok" for (provider, model), line in self.lines.items()
+        }
+
+    @property
+    def problem(self) -> str | None:
+        """Why no session should begin after the last turn, if so."""
+        return self.problem_after(0.0)
+
+    def problem_after(self, seconds: float) -> str | None:
+        async def main() -> str | None:
+            await asyncio.sleep(self.ended_at + seconds)
+            return self.gateway.problem
+
+        return run_in_virtual_time(main())
 
     def session(self, seed: int = 1) -> LanguageModel:
         return self.gateway.for_session(started(seed, **self.changes))
@@ -169,6 +189,7 @@ class Study:
 
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(at(moment)) for moment in moments]
+        self.ended_at = loop.time()
         return [task.result() for task in running]
 
     def one_turn(self, **details: Any) -> Turn:
@@ -180,7 +201,9 @@ class Study:
 
         async def main() -> list[Turn]:
             model = self.session(seed)
-            return [await turn(model, **details) for _ in range(count)]
+            came_to = [await turn(model, **details) for _ in range(count)]
+            self.ended_at = asyncio.get_running_loop().time()
+            return came_to
 
         return run_in_virtual_time(main())
 

@@ -73,6 +73,13 @@ class OurParticipant(Participant):
             if frame["type"] == type and all(frame.get(key) == value for key, value in values.items()):
                 return frame
 
+    async def hears_an_agent(self) -> Frame:
+        """Return the next message that is not the participant's own."""
+        while True:
+            frame = await self.expects("message")
+            if frame["sender"] != "user":
+                return frame
+
     async def expects_echo(self, content: str) -> Frame:
         return await self.expects("message", sender="user", content=content)
 

@@ -9,7 +9,6 @@ import pytest
 from simulation.llm.circuit import (
     COUNTED,
     FAILURES_IN_A_ROW,
-    HALVED_SECONDS,
     PROBE_SECONDS,
     QUOTA_PROBE_SECONDS,
     Circuit,
@@ -35,7 +34,7 @@ def admits(subject: Circuit, now: float) -> bool:
 def test_a_fresh_circuit_lets_every_call_through():
     subject = circuit()
     assert [admits(subject, 0.0) for _ in range(100)] == [True] * 100
-    assert (subject.open_because, subject.keeps_out, subject.is_final) == (None, False, False)
+    assert (subject.open_because, subject.keeps_out(0.0), subject.is_final) == (None, False, False)
 
 
 @pytest.mark.parametrize("kind", COUNTED)
@@ -105,7 +104,7 @@ class TestProbes:
 class TestWhatNoSecondTryCures:
     def test_a_refused_key_opens_it_at_once_and_for_good(self):
         subject = circuit("auth")
-        assert (subject.open_because, subject.is_final, subject.keeps_out) == ("auth", True, True)
+        assert (subject.open_because, subject.is_final, subject.keeps_out(HOUR)) == ("auth", True, True)
         assert subject.admitted_at(24 * HOUR, latest=1000 * HOUR) is None
 
     def test_failures_that_come_in_late_do_not_soften_a_refused_key(self):
@@ -142,28 +141,17 @@ class TestWhatNoSecondTryCures:
         ids=lambda value: value[0] if isinstance(value, list) else None,
     )
     def test_new_sessions_are_kept_out_by_what_takes_longer_than_minutes(self, kinds, keeps_out):
-        assert circuit(*kinds).keeps_out is keeps_out
+        assert circuit(*kinds).keeps_out(1.0) is keeps_out
 
-
-class TestHalved:
-    def test_nothing_is_skipped_before_there_were_too_many(self):
-        subject = circuit("unavailable", "timeout")
-        assert not any(subject.skips(float(second)) for second in range(100))
-
-    def test_every_second_turn_is_skipped_for_a_minute(self):
-        subject = circuit("rate_limited", at=100.0)
-        assert [subject.skips(100.0) for _ in range(5)] == [True, False, True, False, True]
-        assert not any(subject.skips(100.0 + HALVED_SECONDS) for _ in range(5))
-
-    def test_the_minute_begins_anew_with_each_time(self):
-        subject = circuit("rate_limited")
-        subject.failed("rate_limited", "as arranged", 50.0)
-        assert sum(subject.skips(100.0) for _ in range(10)) == 5
-
-    def test_an_answer_does_not_end_the_minute(self):
-        subject = circuit("rate_limited")
-        subject.succeeded(inf)
-        assert subject.skips(1.0)
+    @pytest.mark.parametrize(
+        ("kinds", "due_at"), [(["quota_exhausted"], QUOTA_PROBE_SECONDS), (["rejected"] * 5, PROBE_SECONDS)]
+    )
+    def test_once_a_probe_is_due_they_are_let_in_since_nobody_else_may_be_there_to_make_it(self, kinds, due_at):
+        subject = circuit(*kinds)
+        assert subject.keeps_out(due_at - 0.1)
+        assert not subject.keeps_out(due_at)
+        assert admits(subject, due_at), "the first turn is the probe"
+        assert subject.keeps_out(due_at)
 
 
 def test_no_wait_is_without_end_while_it_is_not_final():

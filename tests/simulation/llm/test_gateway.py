@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
-from lines import ANSWERS, HANGS, Peer, Study, canned, fails, request, says, second_provider, turn
+from lines import ANSWERS, HANGS, Peer, Wired, canned, fails, request, says, second_provider, turn
 
 from simulation.generation import Attempt, Generation, Usage
-from simulation.llm.circuit import FAILURES_IN_A_ROW, HALVED_SECONDS, PROBE_SECONDS, QUOTA_PROBE_SECONDS
+from simulation.llm.circuit import FAILURES_IN_A_ROW, PROBE_SECONDS, QUOTA_PROBE_SECONDS
 from simulation.llm.gateway import RETRY_WAIT_SECONDS, CannedLines
-from simulation.llm.registry import not_taken_by, taken_by
+from simulation.llm.line import HALVED_SECONDS
+from simulation.llm.registry import local_provider, not_taken_by, taken_by
 from simulation.parameters import Budget, ModelChoice, OnModelFailure, Sampling
 from simulation.runtime.clock import run_in_virtual_time
 
@@ -32,7 +34,7 @@ async def until(moment: float) -> None:
     await asyncio.sleep(moment - asyncio.get_running_loop().time())
 
 
-async def opened(study: Study) -> None:
+async def opened(study: Wired) -> None:
     """Let the first failures of the script happen, one after another."""
     for _ in range(FAILURES_IN_A_ROW):
         await turn(study.session())
@@ -48,23 +50,23 @@ class TestDeadlines:
     )
     def test_a_call_that_hangs_is_cut_and_not_made_again(self, limits, seconds):
         peer = Peer([HANGS])
-        came_to = Study(peer, limits=limits).one_turn()
+        came_to = Wired(peer, limits=limits).one_turn()
         assert (came_to.status, came_to.seconds, peer.calls, peer.in_flight) == ("timeout", seconds, 1, 0)
         assert [(each.status, each.latency_ms) for each in came_to.attempts] == [("timeout", seconds * 1000)]
 
     def test_an_answer_at_the_last_moment_is_an_answer(self):
-        came_to = Study(Peer([says("at last", after=14.9)])).one_turn()
+        came_to = Wired(Peer([says("at last", after=14.9)])).one_turn()
         assert came_to.text == "at last"
         assert came_to.seconds == pytest.approx(14.9)
 
     def test_a_second_try_has_what_the_first_has_left_of_the_turn(self):
         peer = Peer([fails("unavailable", after=12), HANGS])
-        came_to = Study(peer).one_turn()
+        came_to = Wired(peer).one_turn()
         assert (came_to.seconds, came_to.statuses) == (20, ["unavailable", "timeout"])
 
     def test_there_is_no_second_try_where_the_turn_has_no_time_for_it(self):
         peer = Peer([fails("unavailable", after=4.5)])
-        came_to = Study(peer, limits={"turn_seconds": 5}).one_turn()
+        came_to = Wired(peer, limits={"turn_seconds": 5}).one_turn()
         assert (came_to.status, came_to.seconds, peer.calls) == ("unavailable", 4.5, 1)
 
 
@@ -72,19 +74,19 @@ class TestRetrying:
     @pytest.mark.parametrize("kind", RETRIED)
     def test_once_where_it_can_help(self, kind):
         peer = Peer([fails(kind), says("after all")])
-        came_to = Study(peer).one_turn()
+        came_to = Wired(peer).one_turn()
         assert (came_to.status, came_to.text, came_to.statuses) == ("ok", "after all", [kind, "ok"])
 
     @pytest.mark.parametrize("kind", RETRIED)
     def test_and_not_twice(self, kind):
         peer = Peer([fails(kind)])
-        came_to = Study(peer).one_turn()
+        came_to = Wired(peer).one_turn()
         assert (came_to.status, came_to.statuses, peer.calls) == (kind, [kind, kind], 2)
 
     @pytest.mark.parametrize("kind", NOT_RETRIED)
     def test_never_where_it_cannot(self, kind):
         peer = Peer([fails(kind), ANSWERS])
-        came_to = Study(peer).one_turn()
+        came_to = Wired(peer).one_turn()
         assert (came_to.status, came_to.statuses, peer.calls) == (kind, [kind], 1)
 
     @pytest.mark.parametrize(
@@ -98,12 +100,12 @@ class TestRetrying:
     )
     def test_an_answer_of_whatever_kind_is_an_answer(self, answer, status):
         peer = Peer([answer])
-        came_to = Study(peer).one_turn()
+        came_to = Wired(peer).one_turn()
         assert (came_to.status, came_to.statuses, peer.calls) == (status, [status], 1)
 
     def test_after_a_moment_where_the_provider_names_no_wait(self):
         peer = Peer([fails("unavailable"), ANSWERS])
-        Study(peer).one_turn()
+        Wired(peer).one_turn()
         waited = peer.asked_at[1] - peer.asked_at[0]
         assert 0.4 * RETRY_WAIT_SECONDS < waited < 2.1 * RETRY_WAIT_SECONDS
 
@@ -111,13 +113,13 @@ class TestRetrying:
     @pytest.mark.parametrize("wait", [0.0, 0.25, 7.0, 19.0])
     def test_after_exactly_the_wait_that_the_provider_names(self, kind, wait):
         peer = Peer([fails(kind, retry_after=wait), ANSWERS])
-        Study(peer).one_turn()
+        Wired(peer).one_turn()
         assert peer.asked_at == [0, pytest.approx(wait)]
 
     @pytest.mark.parametrize("wait", [19.1, 60.0, 86_400.0])
     def test_not_where_that_wait_does_not_fit_the_turn(self, wait):
         peer = Peer([fails("rate_limited", retry_after=wait), ANSWERS])
-        came_to = Study(peer).one_turn()
+        came_to = Wired(peer).one_turn()
         assert (came_to.status, came_to.seconds, peer.calls) == ("rate_limited", 0, 1)
 
 
@@ -130,7 +132,7 @@ class TestAttempts:
                 says("after all", after=3, usage=USAGE, served_model="small", request_id="r-2"),
             ]
         )
-        came_to = Study(peer).one_turn()
+        came_to = Wired(peer).one_turn()
         asked: dict[str, Any] = {
             "provider": "groq",
             "requested_model": "small",
@@ -150,17 +152,17 @@ class TestAttempts:
         )
 
     def test_the_wait_for_a_slot_stands_apart_from_the_call(self):
-        study = Study(Peer([says(after=4)]), limits={"calls_in_flight": 1})
+        study = Wired(Peer([says(after=4)]), limits={"calls_in_flight": 1})
         waited = [each.attempts[0] for each in study.turns([0, 0, 1])]
         assert [each.queue_ms for each in waited] == [0, 4000, 7000]
         assert [each.latency_ms for each in waited] == [4000, 4000, 4000]
 
     def test_a_model_without_a_price_has_no_cost(self):
-        study = Study(Peer([says(usage=USAGE)]), first=ModelChoice(provider="groq", model="unlisted"))
+        study = Wired(Peer([says(usage=USAGE)]), first=ModelChoice(provider="groq", model="unlisted"))
         assert study.one_turn().attempts[0].cost is None
 
     def test_the_price_is_that_of_the_model_that_answered(self):
-        study = Study(
+        study = Wired(
             Peer([says(usage=USAGE, served_model="small-001")]), first=ModelChoice(provider="groq", model="alias")
         )
         assert study.one_turn().attempts[0].cost == COST
@@ -176,7 +178,7 @@ class TestAttempts:
         sampling = Sampling(temperature=0.7, thinking_level="low", thinking_budget=0, reasoning_effort="low")
         choice = ModelChoice(provider=provider, model="small", sampling=sampling)
         peer = Peer(provider=provider)
-        came_to = Study(peer, first=choice).one_turn()
+        came_to = Wired(peer, first=choice).one_turn()
         assert set(peer.asked[0].parameters) == taken
         assert peer.asked[0].parameters == came_to.attempts[0].parameters == taken_by(choice)
         assert not_taken_by(choice) == in_vain
@@ -189,51 +191,61 @@ class TestSlots:
     @pytest.mark.parametrize("per_minute", [6, 30, 60])
     def test_calls_are_spread_evenly_over_the_minute(self, per_minute):
         peer = Peer()
-        Study(peer, limits={"requests_per_minute": per_minute, "turn_seconds": 120}).turns([0] * 6)
+        Wired(peer, limits={"requests_per_minute": per_minute, "turn_seconds": 120}).turns([0] * 6)
         gaps = [after - before for before, after in pairwise(peer.asked_at)]
         assert peer.asked_at[0] == 0
         assert gaps == pytest.approx([60 / per_minute] * 5)
 
     def test_no_more_calls_are_in_flight_than_may_be(self):
         peer = Peer([says(after=3)])
-        came_to = Study(peer, limits={"calls_in_flight": 2}).turns([0] * 10)
+        came_to = Wired(peer, limits={"calls_in_flight": 2}).turns([0] * 10)
         assert peer.most_in_flight == 2
         assert sorted(each.seconds for each in came_to) == [3, 3, 6, 6, 9, 9, 12, 12, 15, 15]
 
     def test_a_call_that_fails_or_hangs_gives_its_slot_back(self):
         peer = Peer([fails("rejected", after=1), HANGS, says(after=1)])
-        came_to = Study(peer, limits={"calls_in_flight": 1, "attempt_seconds": 5}).turns([0, 0, 0])
+        came_to = Wired(peer, limits={"calls_in_flight": 1, "attempt_seconds": 5}).turns([0, 0, 0])
         assert [each.status for each in came_to] == ["rejected", "timeout", "ok"]
 
     @pytest.mark.parametrize(
         ("limits", "seconds"),
         [
-            pytest.param({"calls_in_flight": 1, "turn_seconds": 5}, 5, id="calls in flight: it may be freed"),
-            pytest.param({"requests_per_minute": 1, "turn_seconds": 5}, 0, id="calls a minute: it is known at once"),
+            pytest.param({"calls_in_flight": 1, "turn_seconds": 15}, 10, id="calls in flight: it may be freed"),
+            pytest.param({"requests_per_minute": 1, "turn_seconds": 15}, 0, id="calls a minute: it is known at once"),
         ],
     )
     def test_a_turn_whose_time_passes_in_the_queue_makes_no_call(self, limits, seconds):
-        peer = Peer([says(after=5)])
-        _, waited = Study(peer, limits=limits).turns([0, 0])
+        peer = Peer([says(after=14)])
+        _, waited = Wired(peer, limits=limits).turns([0, 0])
         assert (waited.status, waited.seconds, waited.attempts, peer.calls) == ("throttled", seconds, (), 1)
 
     @pytest.mark.parametrize("per_minute", [7, 45, 600])
     def test_the_pace_is_kept_at_rates_that_are_no_round_numbers(self, per_minute):
         peer = Peer()
-        Study(peer, limits={"requests_per_minute": float(per_minute), "turn_seconds": 60}).turns([0] * 6)
+        Wired(peer, limits={"requests_per_minute": float(per_minute), "turn_seconds": 60}).turns([0] * 6)
         gaps = [after - before for before, after in pairwise(peer.asked_at)]
         assert gaps == pytest.approx([60 / per_minute] * 5)
 
     def test_who_waited_for_a_slot_has_not_used_up_a_moment_of_the_pace(self):
         peer = Peer([says(after=12), says(after=12), says(after=0.01)])
         limits = {"calls_in_flight": 2, "requests_per_minute": 60, "turn_seconds": 60}
-        Study(peer, limits=limits).turns([0] * 18)
+        Wired(peer, limits=limits).turns([0] * 18)
         assert min(after - before for before, after in pairwise(peer.asked_at)) >= 1 - 1e-9
 
     def test_what_was_tried_before_the_queue_is_not_lost(self):
         peer = Peer([fails("unavailable", retry_after=1.0), says(after=30)])
-        came_to, _ = Study(peer, limits={"calls_in_flight": 1, "attempt_seconds": 30}).turns([0, 0.5])
-        assert (came_to.status, came_to.statuses, came_to.seconds) == ("throttled", ["unavailable"], 20)
+        came_to, _ = Wired(peer, limits={"calls_in_flight": 1, "attempt_seconds": 30}).turns([0, 0.5])
+        assert (came_to.status, came_to.statuses, came_to.seconds) == ("throttled", ["unavailable"], 15)
+
+    @pytest.mark.parametrize(
+        ("slots", "latency", "gap", "share"), [(1, 3.0, 2.0, 0.95), (2, 4.0, 1.5, 0.95), (2, 6.0, 2.5, 0.95)]
+    )
+    def test_a_healthy_model_behind_too_few_slots_answers_as_many_as_it_can(self, slots, latency, gap, share):
+        peer = Peer([says(after=latency)])
+        came_to = Wired(peer, limits={"calls_in_flight": slots}).turns([number * gap for number in range(200)])
+        possible = 200 * gap / latency * slots
+        assert {each.status for each in came_to[10:]} == {"ok", "throttled"}
+        assert sum(each.status == "ok" for each in came_to) >= share * possible
 
 
 class TestHalved:
@@ -241,19 +253,19 @@ class TestHalved:
 
     def test_after_too_many_calls_every_second_turn_of_all_sessions_is_skipped_for_a_minute(self):
         peer = Peer([self.TOO_MANY, ANSWERS])
-        first, *others = Study(peer).turns([0, *range(10, 70, 10)])
+        first, *others = Wired(peer).turns([0, *range(10, 70, 10)])
         assert first.status == "rate_limited"
         assert [each.status for each in others] == ["throttled", "ok", "throttled", "ok", "throttled", "ok"]
         assert [each.attempts for each in others if each.status == "throttled"] == [()] * 3
 
     def test_the_minute_ends(self):
         peer = Peer([self.TOO_MANY, ANSWERS])
-        _, *others = Study(peer).turns([0, *(HALVED_SECONDS + second for second in range(4))])
+        _, *others = Wired(peer).turns([0, *(HALVED_SECONDS + second for second in range(4))])
         assert [each.status for each in others] == ["ok"] * 4
 
     def test_the_turn_that_met_with_it_still_has_its_second_try(self):
         peer = Peer([fails("rate_limited"), ANSWERS])
-        assert Study(peer).one_turn().statuses == ["rate_limited", "ok"]
+        assert Wired(peer).one_turn().statuses == ["rate_limited", "ok"]
 
 
 class TestCircuit:
@@ -262,14 +274,14 @@ class TestCircuit:
     @pytest.mark.parametrize("kind", ["unavailable", "timeout", "bad_response", "rejected"])
     def test_after_five_failures_in_a_row_nobody_is_asked(self, kind):
         peer = Peer([fails(kind, retry_after=60.0)])
-        came_to = Study(peer, limits=self.BRIEF).one_after_another(8)
+        came_to = Wired(peer, limits=self.BRIEF).one_after_another(8)
         assert [each.status for each in came_to] == [kind] * 5 + ["circuit_open"] * 3
         assert [each.attempts for each in came_to[5:]] == [()] * 3
         assert peer.calls == 5
 
     def test_the_row_is_one_for_all_sessions(self):
         peer = Peer([fails("rejected")])
-        came_to = Study(peer, limits=self.BRIEF).turns(range(7))
+        came_to = Wired(peer, limits=self.BRIEF).turns(range(7))
         assert [each.status for each in came_to] == ["rejected"] * 5 + ["circuit_open"] * 2
 
     @pytest.mark.parametrize(
@@ -282,70 +294,70 @@ class TestCircuit:
     )
     def test_an_answer_of_whatever_kind_breaks_the_row(self, cured):
         peer = Peer(lambda number: cured if number % FAILURES_IN_A_ROW == 0 else fails("rejected"))
-        came_to = Study(peer, limits=self.BRIEF).one_after_another(20)
+        came_to = Wired(peer, limits=self.BRIEF).one_after_another(20)
         assert "circuit_open" not in [each.status for each in came_to]
         assert peer.calls == 20
 
     def test_rate_limits_do_not_open_it(self):
         peer = Peer([fails("rate_limited", retry_after=60.0)])
-        came_to = Study(peer, limits=self.BRIEF).one_after_another(20)
+        came_to = Wired(peer, limits=self.BRIEF).one_after_another(20)
         assert {each.status for each in came_to} == {"rate_limited", "throttled"}
 
     def test_a_second_try_that_finds_it_open_is_not_made(self):
         peer = Peer([fails("unavailable", retry_after=0.0)])
-        came_to = Study(peer, limits=self.BRIEF).one_after_another(3)
+        came_to = Wired(peer, limits=self.BRIEF).one_after_another(3)
         assert [each.statuses for each in came_to] == [["unavailable"] * 2, ["unavailable"] * 2, ["unavailable"]]
         assert came_to[-1].status == "circuit_open"
 
     def test_a_refused_key_opens_it_at_once_and_for_good(self):
         peer = Peer([fails("auth"), ANSWERS])
-        came_to = Study(peer).turns([0, 1, 3600, 86_400])
+        came_to = Wired(peer).turns([0, 1, 3600, 86_400])
         assert [each.status for each in came_to] == ["auth"] + ["circuit_open"] * 3
         assert [each.seconds for each in came_to] == [0] * 4
         assert peer.calls == 1
 
     def test_a_spent_quota_opens_it_at_once_and_is_asked_after_now_and_then(self):
         peer = Peer([fails("quota_exhausted"), ANSWERS])
-        came_to = Study(peer, limits=self.BRIEF).turns([0, 10, QUOTA_PROBE_SECONDS - 10, QUOTA_PROBE_SECONDS + 1])
+        came_to = Wired(peer, limits=self.BRIEF).turns([0, 10, QUOTA_PROBE_SECONDS - 10, QUOTA_PROBE_SECONDS + 1])
         assert [each.status for each in came_to] == ["quota_exhausted", "circuit_open", "circuit_open", "ok"]
 
     def test_a_turn_with_the_time_for_it_waits_to_be_the_probe(self):
         peer = Peer([*OPENING, says("back again")])
-        *_, came_to = Study(peer).one_after_another(FAILURES_IN_A_ROW + 1)
+        *_, came_to = Wired(peer).one_after_another(FAILURES_IN_A_ROW + 1)
         assert (came_to.text, came_to.seconds) == ("back again", PROBE_SECONDS)
 
     def test_probes_go_out_while_the_ones_before_still_hang(self):
         peer = Peer([*OPENING, HANGS])
-        came_to = Study(peer).turns([0] * FAILURES_IN_A_ROW + [1, 6, 16])
+        came_to = Wired(peer).turns([0] * FAILURES_IN_A_ROW + [1, 6, 16])
         first = came_to[FAILURES_IN_A_ROW].attempts[0]
         assert first.latency_ms > PROBE_SECONDS * 1000
         assert peer.asked_at[FAILURES_IN_A_ROW:] == [PROBE_SECONDS, 2 * PROBE_SECONDS, 3 * PROBE_SECONDS]
 
     def test_there_is_never_more_than_one_probe_in_its_time_however_many_fail(self):
         peer = Peer([*OPENING, HANGS])
-        Study(peer).turns([0] * FAILURES_IN_A_ROW + [float(second) for second in range(1, 200)])
+        Wired(peer).turns([0] * FAILURES_IN_A_ROW + [float(second) for second in range(1, 200)])
         gaps = [after - before for before, after in pairwise(peer.asked_at[FAILURES_IN_A_ROW:])]
         assert len(gaps) > 10
         assert min(gaps) >= PROBE_SECONDS - 1e-9
 
     def test_a_call_from_before_a_refusal_does_not_make_the_key_good_again(self):
         peer = Peer([says(after=5), fails("auth"), ANSWERS])
-        came_to = Study(peer).turns([0, 1, 10, 11])
+        came_to = Wired(peer).turns([0, 1, 10, 11])
         assert [each.status for each in came_to] == ["ok", "auth", "circuit_open", "circuit_open"]
 
     def test_a_slow_model_has_the_time_to_answer_a_probe(self):
         peer = Peer([*OPENING, says("slowly", after=4.5)])
-        came_to = Study(peer).turns([0] * FAILURES_IN_A_ROW + [float(second) for second in range(1, 20)])
+        came_to = Wired(peer).turns([0] * FAILURES_IN_A_ROW + [float(second) for second in range(1, 20)])
         assert "timeout" not in [each.status for each in came_to]
 
     def test_a_probe_that_is_answered_closes_it(self):
         peer = Peer([*OPENING, ANSWERS])
-        came_to = Study(peer, limits=self.BRIEF).turns([*range(5), 6, 15, 16, 16, 16])
+        came_to = Wired(peer, limits=self.BRIEF).turns([*range(5), 6, 15, 16, 16, 16])
         assert [each.status for each in came_to[5:]] == ["circuit_open", "ok", "ok", "ok", "ok"]
 
     def test_a_session_that_ends_while_its_turn_waits_to_be_the_probe_costs_that_probe_alone(self):
         peer = Peer([*OPENING, ANSWERS])
-        study = Study(peer)
+        study = Wired(peer)
 
         async def main() -> str:
             await opened(study)
@@ -372,28 +384,28 @@ class TestWhatTheServerIsTold:
         ],
     )
     def test_new_sessions_are_kept_out_where_the_agents_would_not_say_a_word(self, script, problem, state):
-        study = Study(Peer(script), limits={"turn_seconds": 5})
+        study = Wired(Peer(script), limits={"turn_seconds": 5})
         study.one_after_another(FAILURES_IN_A_ROW)
-        assert study.gateway.problem == problem
-        assert study.gateway.states == {"groq:small": state}
+        assert study.problem == problem
+        assert study.states == {"groq:small": state}
 
     def test_one_of_two_that_still_answers_is_enough(self):
-        study = Study(
+        study = Wired(
             Peer([fails("auth")]),
             Peer([ANSWERS, fails("auth")], provider="gemini"),
             on_model_failure=second_provider(),
         )
         assert study.gateway.providers == {"groq", "gemini"}
         study.one_after_another(1)
-        assert study.gateway.states == {"groq:small": "auth", "gemini:other": "ok"}
-        assert study.gateway.problem is None
+        assert study.states == {"groq:small": "auth", "gemini:other": "ok"}
+        assert study.problem is None
 
     def test_two_that_are_both_refused_are_not(self):
-        study = Study(
+        study = Wired(
             Peer([fails("auth")]), Peer([fails("auth")], provider="gemini"), on_model_failure=second_provider()
         )
         study.one_after_another(1)
-        assert study.gateway.problem == "model: auth"
+        assert study.problem == "model: auth"
 
     @pytest.mark.parametrize(
         ("budget", "problem"),
@@ -404,15 +416,15 @@ class TestWhatTheServerIsTold:
         ],
     )
     def test_a_budget_that_is_spent_for_everybody_keeps_sessions_out(self, budget, problem):
-        study = Study(Peer(), budget=budget)
+        study = Wired(Peer(), budget=budget)
         study.one_turn()
-        assert study.gateway.problem == problem
+        assert study.problem == problem
 
 
 class TestANewKey:
     def test_closes_the_circuit_while_the_session_goes_on(self):
         old, new = Peer([fails("auth")]), Peer([says("with the new key")])
-        study = Study(old)
+        study = Wired(old)
 
         async def main() -> list[str | None]:
             model = study.session()
@@ -421,13 +433,13 @@ class TestANewKey:
             return [*before, (await turn(model)).text]
 
         assert run_in_virtual_time(main()) == ["auth", "circuit_open", "with the new key"]
-        assert (study.gateway.problem, study.gateway.states) == (None, {"groq:small": "ok"})
+        assert (study.problem, study.states) == (None, {"groq:small": "ok"})
         assert (old.is_closed, new.is_closed) == (True, False)
         assert new.models_asked == ["small"]
 
     def test_a_call_that_is_under_way_is_made_again_with_it(self):
         old, new = Peer([HANGS]), Peer([says("with the new key")])
-        study = Study(old)
+        study = Wired(old)
 
         async def main() -> tuple[str | None, list[str]]:
             async with asyncio.TaskGroup() as tasks:
@@ -440,7 +452,7 @@ class TestANewKey:
 
     def test_failures_of_the_old_one_that_come_in_late_do_not_count_against_it(self):
         old, new = Peer([HANGS]), Peer()
-        study = Study(old)
+        study = Wired(old)
 
         async def main() -> list[str]:
             async with asyncio.TaskGroup() as tasks:
@@ -450,17 +462,17 @@ class TestANewKey:
             return [task.result().status for task in asking]
 
         assert run_in_virtual_time(main()) == ["ok"] * FAILURES_IN_A_ROW
-        assert study.gateway.states == {"groq:small": "ok"}
+        assert study.states == {"groq:small": "ok"}
 
     def test_of_one_provider_leaves_the_other_alone(self):
         first, second, new = Peer(), Peer(provider="gemini"), Peer()
-        study = Study(first, second, on_model_failure=second_provider())
+        study = Wired(first, second, on_model_failure=second_provider())
         run_in_virtual_time(study.gateway.use({"groq": new}))
         assert (first.is_closed, second.is_closed) == (True, False)
 
     def test_every_client_is_let_go_of_in_the_end(self):
         first, second = Peer(), Peer(provider="gemini")
-        study = Study(first, second, on_model_failure=second_provider())
+        study = Wired(first, second, on_model_failure=second_provider())
         run_in_virtual_time(study.gateway.close())
         assert first.is_closed
         assert second.is_closed
@@ -469,7 +481,7 @@ class TestANewKey:
 class TestBudget:
     def test_call_101_of_100_is_never_sent(self):
         peer = Peer()
-        came_to = Study(peer, budget=Budget(calls_per_session=100)).one_after_another(102)
+        came_to = Wired(peer, budget=Budget(calls_per_session=100)).one_after_another(102)
         assert [each.status for each in came_to] == ["ok"] * 100 + ["budget_spent"] * 2
         assert peer.calls == 100
         assert came_to[-1].attempts == ()
@@ -477,17 +489,17 @@ class TestBudget:
 
     def test_nor_where_all_are_asked_for_at_the_same_moment(self):
         peer = Peer([says(after=5)])
-        came_to = Study(peer, budget=Budget(calls_per_experiment=100)).turns([0] * 150)
+        came_to = Wired(peer, budget=Budget(calls_per_experiment=100)).turns([0] * 150)
         assert peer.calls == 100
         assert [each.status for each in came_to].count("budget_spent") == 50
 
     def test_a_second_try_is_a_call_too(self):
         peer = Peer([fails("unavailable"), ANSWERS])
-        came_to = Study(peer, budget=Budget(calls_per_session=1)).one_turn()
+        came_to = Wired(peer, budget=Budget(calls_per_session=1)).one_turn()
         assert (came_to.status, came_to.statuses, peer.calls) == ("budget_spent", ["unavailable"], 1)
 
     def test_a_turn_that_asks_nobody_costs_nothing(self):
-        study = Study(Peer([fails("auth")]), budget=Budget(calls_per_session=5))
+        study = Wired(Peer([fails("auth")]), budget=Budget(calls_per_session=5))
         study.one_after_another(10)
         assert study.ledger.experiment.calls == 1
 
@@ -506,7 +518,7 @@ class TestBudget:
     )
     def test_the_call_that_reaches_a_limit_of_tokens_or_money_is_the_last(self, limit, calls):
         peer = Peer([says(usage=USAGE)])
-        came_to = Study(peer, budget=Budget(**limit)).one_after_another(5)
+        came_to = Wired(peer, budget=Budget(**limit)).one_after_another(5)
         assert [each.status for each in came_to] == ["ok"] * calls + ["budget_spent"] * (5 - calls)
 
     @pytest.mark.parametrize(
@@ -521,11 +533,11 @@ class TestBudget:
         ids=["calls, a session's", "tokens, a session's", "calls", "cost", "tokens, a day's"],
     )
     def test_a_session_s_limit_stops_no_other_and_an_experiment_s_stops_all(self, budget, second):
-        came_to = Study(Peer([says(usage=USAGE)]), budget=budget).turns([0, 1])
+        came_to = Wired(Peer([says(usage=USAGE)]), budget=budget).turns([0, 1])
         assert [each.status for each in came_to] == ["ok", second]
 
     def test_the_next_day_there_is_a_budget_again(self):
-        study = Study(Peer(), budget=Budget(calls_per_day=1))
+        study = Wired(Peer(), budget=Budget(calls_per_day=1))
 
         async def main() -> list[str]:
             model = study.session()
@@ -536,16 +548,16 @@ class TestBudget:
         assert run_in_virtual_time(main()) == ["ok", "budget_spent", "ok"]
 
     def test_a_spent_budget_says_nothing_of_the_provider(self):
-        study = Study(Peer(), budget=Budget(calls_per_session=1))
+        study = Wired(Peer(), budget=Budget(calls_per_session=1))
         study.one_after_another(20)
-        assert study.gateway.states == {"groq:small": "ok"}
+        assert study.states == {"groq:small": "ok"}
 
 
 class TestCannedLines:
     LINES = ("one", "two", "three", "four", "five")
 
     def test_a_line_is_said_instead_and_what_was_tried_is_kept(self):
-        study = Study(Peer([fails("unavailable", http_status=503)]), on_model_failure=canned("Sorry, what?"))
+        study = Wired(Peer([fails("unavailable", http_status=503)]), on_model_failure=canned("Sorry, what?"))
         came_to = study.one_turn()
         assert came_to.generation is not None
         assert (came_to.status, came_to.text) == ("ok", "Sorry, what?")
@@ -560,24 +572,24 @@ class TestCannedLines:
         assert (spoken.text, spoken.source, spoken.reason) == ("Sorry, what?", "canned", "unavailable")
 
     def test_a_line_is_said_where_nobody_was_asked(self):
-        study = Study(Peer(), budget=Budget(calls_per_session=0), on_model_failure=canned("Sorry, what?"))
+        study = Wired(Peer(), budget=Budget(calls_per_session=0), on_model_failure=canned("Sorry, what?"))
         came_to = study.one_turn()
         assert (came_to.text, [each.provider for each in came_to.attempts]) == ("Sorry, what?", ["canned"])
 
     def test_each_line_comes_once_before_any_comes_again(self):
-        study = Study(Peer([fails("auth")]), on_model_failure=canned(*self.LINES))
+        study = Wired(Peer([fails("auth")]), on_model_failure=canned(*self.LINES))
         said = [each.text for each in study.one_after_another(3 * len(self.LINES))]
         for beginning in range(0, len(said), len(self.LINES)):
             assert sorted(map(str, said[beginning : beginning + len(self.LINES)])) == sorted(self.LINES)
 
     def test_sessions_take_nothing_from_each_other(self):
-        study = Study(Peer([fails("auth")]), on_model_failure=canned(*self.LINES))
+        study = Wired(Peer([fails("auth")]), on_model_failure=canned(*self.LINES))
         first, second = study.turns([0, 1])
         assert first.text == second.text
 
     def test_the_order_is_the_session_s_own(self):
         def order(seed: int) -> tuple[str | None, ...]:
-            study = Study(Peer([fails("auth")]), on_model_failure=canned(*self.LINES))
+            study = Wired(Peer([fails("auth")]), on_model_failure=canned(*self.LINES))
             return tuple(each.text for each in study.one_after_another(len(self.LINES), seed))
 
         assert order(1) == order(1)
@@ -594,7 +606,7 @@ class TestCannedLines:
         ids=["text", "no text", "blocked"],
     )
     def test_nothing_is_said_instead_of_an_answer(self, answer):
-        came_to = Study(Peer([answer]), on_model_failure=canned("Sorry, what?")).one_turn()
+        came_to = Wired(Peer([answer]), on_model_failure=canned("Sorry, what?")).one_turn()
         assert [each.provider for each in came_to.attempts] == ["groq"]
         assert came_to.text == answer.what.text
 
@@ -602,7 +614,7 @@ class TestCannedLines:
 class TestSecondProvider:
     def test_answers_instead_on_a_line_of_its_own(self):
         first, second = Peer([fails("rejected", after=1)]), Peer([says("from the other", after=2)], provider="gemini")
-        came_to = Study(first, second, on_model_failure=second_provider()).one_turn()
+        came_to = Wired(first, second, on_model_failure=second_provider()).one_turn()
         assert came_to.generation is not None
         assert (came_to.text, came_to.seconds) == ("from the other", 3)
         assert (came_to.generation.source, came_to.generation.reason) == ("second_provider", "rejected")
@@ -614,43 +626,43 @@ class TestSecondProvider:
 
     def test_is_not_asked_while_the_first_answers(self):
         second = Peer(provider="gemini")
-        Study(Peer(), second, on_model_failure=second_provider()).one_after_another(5)
+        Wired(Peer(), second, on_model_failure=second_provider()).one_after_another(5)
         assert second.calls == 0
 
     def test_is_asked_at_once_while_the_first_one_s_circuit_is_open(self):
         first, second = Peer([fails("auth")]), Peer(provider="gemini")
-        came_to = Study(first, second, on_model_failure=second_provider()).one_after_another(20)
+        came_to = Wired(first, second, on_model_failure=second_provider()).one_after_another(20)
         assert {each.status for each in came_to} == {"ok"}
         assert (first.calls, second.calls) == (1, 20)
 
     def test_has_a_circuit_of_its_own(self):
         first, second = Peer([fails("rejected")]), Peer([fails("auth")], provider="gemini")
-        study = Study(first, second, on_model_failure=second_provider())
+        study = Wired(first, second, on_model_failure=second_provider())
         study.one_turn()
-        assert study.gateway.states == {"groq:small": "ok", "gemini:other": "auth"}
+        assert study.states == {"groq:small": "ok", "gemini:other": "auth"}
 
     def test_is_asked_with_parameters_of_its_own(self):
         other = ModelChoice(provider="gemini", model="other", sampling=Sampling(temperature=0.2, thinking_budget=0))
         second = Peer(provider="gemini")
-        Study(Peer([fails("rejected")]), second, on_model_failure=second_provider(other)).one_turn()
+        Wired(Peer([fails("rejected")]), second, on_model_failure=second_provider(other)).one_turn()
         assert second.asked[0].parameters == {"temperature": 0.2, "max_output_tokens": 2048, "thinking_budget": 0}
 
     def test_spends_from_the_same_budget(self):
         first, second = Peer([fails("rejected")]), Peer(provider="gemini")
-        study = Study(first, second, on_model_failure=second_provider(), budget=Budget(calls_per_session=3))
+        study = Wired(first, second, on_model_failure=second_provider(), budget=Budget(calls_per_session=3))
         came_to = study.one_after_another(3)
         assert [each.status for each in came_to] == ["ok", "budget_spent", "budget_spent"]
         assert first.calls + second.calls == 3
 
     def test_that_fails_too_leaves_what_both_tried(self):
         first, second = Peer([fails("rejected")]), Peer([fails("auth")], provider="gemini")
-        came_to = Study(first, second, on_model_failure=second_provider()).one_turn()
+        came_to = Wired(first, second, on_model_failure=second_provider()).one_turn()
         assert (came_to.status, came_to.statuses) == ("auth", ["rejected", "auth"])
 
 
 @pytest.mark.parametrize("mode", ["silence", "end_early"])
 def test_without_anybody_to_speak_instead_the_error_is_the_outcome(mode):
-    came_to = Study(Peer([fails("rejected")]), on_model_failure=OnModelFailure(mode=mode)).one_turn()
+    came_to = Wired(Peer([fails("rejected")]), on_model_failure=OnModelFailure(mode=mode)).one_turn()
     assert (came_to.status, came_to.text) == ("rejected", None)
 
 
@@ -670,22 +682,22 @@ class TestParsed:
     @pytest.mark.parametrize("name", NO_OBJECT)
     def test_what_is_no_object_is_asked_for_once_more_at_once(self, name):
         peer = Peer([says(self.NO_OBJECT[name])])
-        came_to = Study(peer).one_turn(schema=SCHEMA)
+        came_to = Wired(peer).one_turn(schema=SCHEMA)
         assert (came_to.status, came_to.text) == ("unparsable", None)
         assert came_to.statuses == ["unparsable", "unparsable"]
         assert peer.asked_at == [0, 0]
 
     def test_the_second_answer_may_be_one(self):
-        came_to = Study(Peer([says("Sure!"), says('{"a": 1}')])).one_turn(schema=SCHEMA)
+        came_to = Wired(Peer([says("Sure!"), says('{"a": 1}')])).one_turn(schema=SCHEMA)
         assert (came_to.text, came_to.statuses) == ('{"a": 1}', ["unparsable", "ok"])
 
     def test_the_schema_reaches_the_provider(self):
         peer = Peer([says("{}")])
-        came_to = Study(peer).one_turn(schema=SCHEMA)
+        came_to = Wired(peer).one_turn(schema=SCHEMA)
         assert (came_to.text, peer.asked[0].schema, peer.calls) == ("{}", SCHEMA, 1)
 
     def test_an_attempt_that_was_no_object_keeps_what_it_said_and_cost(self):
-        came_to = Study(Peer([says("Sure!", usage=USAGE)])).one_turn(schema=SCHEMA)
+        came_to = Wired(Peer([says("Sure!", usage=USAGE)])).one_turn(schema=SCHEMA)
         first = came_to.attempts[0]
         assert first.generation is not None
         assert (first.generation.text, first.cost, first.error) == ("Sure!", COST, "not the JSON that was asked for")
@@ -693,15 +705,75 @@ class TestParsed:
     @pytest.mark.parametrize("answer", [says(""), says(None, finish_reason="content_filter")], ids=["empty", "blocked"])
     def test_an_answer_without_text_is_what_it_is_elsewhere(self, answer):
         peer = Peer([answer])
-        assert Study(peer).one_turn(schema=SCHEMA).status in ("empty", "blocked")
+        assert Wired(peer).one_turn(schema=SCHEMA).status in ("empty", "blocked")
         assert peer.calls == 1
 
     @pytest.mark.parametrize("name", NO_OBJECT)
     def test_without_a_schema_nothing_is_looked_at(self, name):
-        came_to = Study(Peer([says(self.NO_OBJECT[name])])).one_turn()
+        came_to = Wired(Peer([says(self.NO_OBJECT[name])])).one_turn()
         assert came_to.text == self.NO_OBJECT[name]
 
     def test_it_says_nothing_of_the_line(self):
-        study = Study(Peer([says("Sure!")]))
+        study = Wired(Peer([says("Sure!")]))
         study.one_after_another(2 * FAILURES_IN_A_ROW, schema=SCHEMA)
-        assert study.gateway.states == {"groq:small": "ok"}
+        assert study.states == {"groq:small": "ok"}
+
+
+class TestWhoeverSpeaksInstead:
+    """They come at once where the model is known to be away, and in time where it is not."""
+
+    def test_canned_lines_do_not_queue_for_a_model_that_is_not_asked(self):
+        peer = Peer([fails("auth")])
+        limits = {"requests_per_minute": 6.0}
+        came_to = Wired(peer, limits=limits, on_model_failure=canned("hm", "brb")).turns([float(n) for n in range(30)])
+        assert [each.text is not None for each in came_to] == [True] * 30
+        assert max(each.seconds for each in came_to) == 0
+
+    def test_a_second_provider_has_the_time_that_it_needs_when_the_first_hangs(self):
+        first, second = Peer([HANGS]), Peer([says("here I am", after=2)], provider="gemini")
+        study = Wired(first, second, on_model_failure=second_provider(), limits={"calls_in_flight": 256})
+        came_to = study.turns([float(n) for n in range(100)])
+        assert [each.text for each in came_to] == ["here I am"] * 100
+        assert max(each.seconds for each in came_to) <= 20
+
+    def test_a_turn_that_is_skipped_for_too_many_calls_is_nobodys(self):
+        peer = Peer([fails("rate_limited", retry_after=3600.0), ANSWERS])
+        _, skipped, _ = Wired(peer, on_model_failure=canned("hm")).turns([0, 1, 2])
+        assert (skipped.status, skipped.text) == ("throttled", None)
+
+
+class TestLettingIn:
+    def test_after_a_used_up_quota_new_sessions_come_in_when_a_probe_is_due(self):
+        study = Wired(Peer([fails("quota_exhausted")]))
+        study.one_turn()
+        assert study.problem == "model: quota_exhausted"
+        assert study.problem_after(QUOTA_PROBE_SECONDS) is None
+
+    def test_after_a_refused_key_never(self):
+        study = Wired(Peer([fails("auth")]))
+        study.one_turn()
+        assert study.problem_after(1e6) == "model: auth"
+
+    def test_where_the_second_provider_is_in_this_process_there_is_always_somebody_to_speak(self):
+        scripted = ModelChoice()
+        failure = OnModelFailure(mode="second_provider", second=scripted)
+        study = Wired(
+            Peer([fails("auth")]), on_model_failure=failure, local={scripted: local_provider(scripted, Path())}
+        )
+        study.one_turn()
+        assert study.problem is None
+
+
+def test_a_new_key_that_is_refused_while_a_turn_waits_to_be_the_probe_opens_the_new_circuit():
+    old, new = Peer([*OPENING, HANGS]), Peer([fails("auth")])
+    study = Wired(old)
+
+    async def main() -> None:
+        await opened(study)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(turn(study.session()))
+            await asyncio.sleep(1)
+            await study.gateway.use({"groq": new})
+
+    run_in_virtual_time(main())
+    assert study.states == {"groq:small": "auth"}

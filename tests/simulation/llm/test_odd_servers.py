@@ -124,3 +124,10 @@ async def test_certificates_that_the_environment_names_and_that_are_not_there_st
     monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent/x.pem")
     async with fake_provider() as provider, speaking(provider, wire) as adapter:
         assert (await adapter.model(MODEL).generate(request())).text
+
+
+async def test_the_dummy_key_of_a_local_server_is_a_word_like_any_other():
+    async with fake_provider() as provider, speaking(provider, "openai_compatible", key="") as adapter:
+        provider.fake.behaves("503", message="none of the models is loaded")
+        error = await refused(adapter)
+    assert str(error) == "HTTP 503: none of the models is loaded"

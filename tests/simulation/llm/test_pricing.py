@@ -157,7 +157,7 @@ class TestPrice:
 
     @pytest.mark.parametrize("model", ["openai/gpt-oss-120b", "models/openai/gpt-oss-120b"])
     def test_of_a_model_with_a_path_in_its_name(self, model):
-        assert PriceList.load(SHIPPED).price("groq", model) == Price(input=0.15, output=0.6, cached=0.075)
+        assert PriceList.load(SHIPPED).price("groq", model) == Price(0.15, 0.6, 0.075, "2026-06")
 
 
 class TestADamagedList:

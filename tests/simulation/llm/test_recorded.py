@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from chatrooms import started
-from lines import HANGS, Peer, Said, Study, canned, fails, says, turn
+from lines import HANGS, Peer, Said, Wired, canned, fails, says, turn
 from sessions import ListLog
 
 from simulation.codec import Record, encode
@@ -29,6 +29,7 @@ from simulation.events import (
 from simulation.generation import LanguageModel, Usage
 from simulation.inputs import EndRequested, ParticipantPosted
 from simulation.llm.recorded import RecordedModel, RecordedProvider, answers_in
+from simulation.llm.registry import choices_of, is_on_the_wire
 from simulation.parameters import Budget, ModelChoice, OnModelFailure, Timing
 from simulation.runtime.clock import VirtualClock, run_in_virtual_time
 from simulation.runtime.session import SimulationSession
@@ -58,8 +59,8 @@ def moody(number: int) -> Said:
     return says(f"answer {number}", after=0.3 + 0.4137 * (number % 5), usage=usage, served_model="small")
 
 
-def study(on_model_failure: OnModelFailure = SILENCE, **changes) -> Study:
-    return Study(
+def study(on_model_failure: OnModelFailure = SILENCE, **changes) -> Wired:
+    return Wired(
         Peer(moody),
         messages_per_minute=12.0,
         user_response_probability=1.0,
@@ -70,7 +71,7 @@ def study(on_model_failure: OnModelFailure = SILENCE, **changes) -> Study:
     )
 
 
-def played(model: LanguageModel, of: Study) -> list[Record]:
+def played(model: LanguageModel, of: Wired) -> list[Record]:
     """Run the session with this model and the participant's posts, to a moment at which no call is under way."""
     log = ListLog()
 
@@ -92,7 +93,7 @@ def saved(folder: Path, records: list[Record]) -> ModelChoice:
     return ModelChoice(provider="recorded", model="recorded", log="session.json")
 
 
-def again(folder: Path, of: Study, records: list[Record]) -> list[Record]:
+def again(folder: Path, of: Wired, records: list[Record]) -> list[Record]:
     provider = RecordedProvider(saved(folder, records), folder)
     return played(provider.for_session(started(**of.changes)), of)
 
@@ -306,3 +307,11 @@ def test_sessions_of_one_log_share_its_answers_and_nothing_else(tmp_path):
     provider = RecordedProvider(saved(tmp_path, played(of.session(), of)), tmp_path)
     first, second = (played(provider.for_session(started(**of.changes)), of) for _ in range(2))
     assert first == second
+
+
+def test_what_was_recorded_is_not_asked_again_of_a_second_provider():
+    failure = OnModelFailure(mode="second_provider", second=ModelChoice(provider="gemini", model="other"))
+    choice = ModelChoice(provider="recorded", model="recorded", log="session.json")
+    parameters = started(language_model=choice, on_model_failure=failure).parameters
+    assert choices_of(parameters) == (choice,)
+    assert not is_on_the_wire(parameters)
