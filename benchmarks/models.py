@@ -171,7 +171,7 @@ async def _gateway(settings: ServerSettings) -> AsyncIterator[LanguageModel]:
 
 def _experiment(folder: Path, settings: ServerSettings) -> Experiment:
     write_settings(folder)
-    return server_models.settled(settings, load_experiment(folder))[0]
+    return server_models.settled(settings, load_experiment(folder)).experiment
 
 
 def _bare_gemini(pool: Pool, port: int) -> Ask:

@@ -45,9 +45,11 @@ TEMPLATES = HERE / "templates"
 
 
 def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
-    """Return the application; raise InvalidSettings if this machine or the model's provider cannot carry it."""
+    """Return the application; raise InvalidSettings if this machine or the model's provider cannot carry it.
+
+    Which model speaks is settled already (`models.settled`).
+    """
     prepare_log_folder(settings.log_dir)
-    experiment, _ = models.settled(settings, experiment)
     # What is in this process is cheap, and can be wrong; what speaks on the wire takes a second to import.
     local = None if is_on_the_wire(experiment.parameters) else models.provider(settings, experiment)
     version = _content_hash(STATIC)
@@ -145,7 +147,7 @@ def _page(experiment: Experiment, version: str) -> str:
 def _app_from_environment() -> Starlette:
     try:
         settings = load_settings()
-        return create_app(settings, load_experiment(settings.experiment_folder))
+        return create_app(settings, models.settled(settings, load_experiment(settings.experiment_folder)).experiment)
     except (InvalidSettings, InvalidExperiment) as error:
         print(error, file=sys.stderr)  # noqa: T201  there is no log yet
         raise SystemExit(2) from None

@@ -172,8 +172,8 @@ def _settled(
     from server.settings import load_settings
 
     settings = load_settings(experiment_dir=folder, llm_provider=provider, llm_model=model)
-    chosen, _ = models.settled(settings, load_experiment(settings.experiment_folder), strictly=strictly)
-    return settings, chosen
+    chosen = models.settled(settings, load_experiment(settings.experiment_folder), strictly=strictly)
+    return settings, chosen.experiment
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import SecretStr
 
@@ -34,17 +35,21 @@ from simulation.parameters import ModelChoice
 PRICES_FILE = "prices.json"
 
 
-def settled(settings: ServerSettings, experiment: Experiment, *, strictly: bool = True) -> tuple[Experiment, str]:
-    """Return the experiment with its model settled, and why it is this one.
+class Settled(NamedTuple):
+    """An experiment whose model is settled, and why it is this one."""
 
-    Raise InvalidSettings if it could not speak; unless `strictly`, a key or a name may be missing.
-    """
+    experiment: Experiment
+    why: str
+
+
+def settled(settings: ServerSettings, experiment: Experiment, *, strictly: bool = True) -> Settled:
+    """Settle which model speaks. Raise InvalidSettings if it could not; unless `strictly`, a key may be missing."""
     provider, why = _provider(settings, experiment)
     chosen = experiment.with_model(provider, _model(settings, experiment, provider))
     problems = [*_missing(settings, chosen)] if strictly else []
     if problems:
         raise InvalidSettings(problems)
-    return replace(chosen, warnings=(*chosen.warnings, *_model_warnings(chosen))), why
+    return Settled(replace(chosen, warnings=(*chosen.warnings, *_model_warnings(chosen))), why)
 
 
 def _model_warnings(experiment: Experiment) -> Iterator[str]:
@@ -106,25 +111,30 @@ def _key(secret: SecretStr | None) -> str:
 
 
 def _missing(settings: ServerSettings, experiment: Experiment) -> Iterator[str]:
-    known = endpoints(settings)
     for choice in choices_of(experiment.parameters):
         if choice.provider not in PROVIDERS:
             yield f"LLM_PROVIDER: {choice.provider!r} is not allowed: one of {', '.join(PROVIDERS)}"
-        elif choice.provider in WIRE and choice.provider not in known:
-            yield (
-                f"{NEEDED[choice.provider]}: missing: the agents speak through {choice.provider}. "
-                "Put it into .env, or choose another provider."
-            )
-        if choice.provider in WIRE and not choice.model:
-            yield (
-                f"LLM_MODEL: missing: which model of {choice.provider}? Name it here or as language_model.model; "
-                "`chatroom models` lists what your key may use."
-            )
-        elif choice.provider in WIRE and _has_cost_limit(experiment) and _price(experiment, choice) is None:
-            yield (
-                f"budget: a limit on cost cannot hold: {prices_path(experiment.folder)} has no price for "
-                f"{choice.provider}:{choice.model}. Add it, or limit calls or tokens instead."
-            )
+        elif choice.provider in WIRE:
+            yield from _missing_on_the_wire(settings, experiment, choice)
+
+
+def _missing_on_the_wire(settings: ServerSettings, experiment: Experiment, choice: ModelChoice) -> Iterator[str]:
+    provider, model = choice.provider, choice.model
+    if provider not in endpoints(settings):
+        yield (
+            f"{NEEDED[provider]}: missing: the agents speak through {provider}. "
+            "Put it into .env, or choose another provider."
+        )
+    if not model:
+        yield (
+            f"LLM_MODEL: missing: which model of {provider}? Name it here or as language_model.model; "
+            "`chatroom models` lists what your key may use."
+        )
+    elif _has_cost_limit(experiment) and _price(experiment, choice) is None:
+        yield (
+            f"budget: a limit on cost cannot hold: {prices_path(experiment.folder)} has no price for "
+            f"{provider}:{model}. Add it, or limit calls or tokens instead."
+        )
 
 
 def _has_cost_limit(experiment: Experiment) -> bool:

@@ -117,10 +117,12 @@ import asyncio, sys
 from pathlib import Path
 from experiments.experiment import load_experiment
 from server.app import create_app
+from server.models import settled
 from server.settings import ServerSettings, load_settings
 
 async def main():
-    app = create_app(ServerSettings(_env_file=None, log_dir=Path("logs")), load_experiment(Path("config")))
+    settings = ServerSettings(_env_file=None, log_dir=Path("logs"))
+    app = create_app(settings, settled(settings, load_experiment(Path("config"))).experiment)
     async with app.router.lifespan_context(app):
         pass
 

@@ -19,6 +19,7 @@ from folders import write_settings
 
 from experiments.eventlog.reader import read_records
 from experiments.experiment import load_experiment
+from server import models
 from server.app import create_app
 from server.listening import listening_socket
 from server.serving import uvicorn_config
@@ -67,7 +68,8 @@ async def serving(folder: Path, *, settings: dict[str, Any] | None = None, **cha
     experiment = load_experiment(write_settings(folder / "config", **(QUICK | changes)))
     server_settings = ServerSettings(log_dir=folder / "logs", _env_file=None, **(settings or {}))
     listener = listening_socket("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn_config(create_app(server_settings, experiment), server_settings))
+    app = create_app(server_settings, models.settled(server_settings, experiment).experiment)
+    server = uvicorn.Server(uvicorn_config(app, server_settings))
     server.capture_signals = no_signals  # type: ignore[method-assign]
     with listener:
         async with asyncio.TaskGroup() as tasks:
