@@ -1,6 +1,6 @@
 """What an experiment has spent, read off its session logs: a restarted server does not start to count anew.
 
-A call that a session's end broke off is in no log, and so is not counted after a restart.
+A call that a session's end broke off has no record, only its turn: it counts as one call, of no known size.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from experiments.errors import LogError
 from experiments.eventlog.reader import read_records
 from experiments.experiment import Experiment
 from simulation.codec import Record
-from simulation.events import AnyEvent, ModelCalled, SessionStarted
+from simulation.events import Act, AnyEvent, ModelCalled, SessionStarted, TurnDropped, TurnPlanned
 from simulation.generation import Usage
 from simulation.llm.budget import Ledger, Spent
 from simulation.llm.pricing import total_tokens
+from simulation.llm.registry import WIRE
 
 logger = logging.getLogger("chatroom.model")
 
@@ -37,30 +38,46 @@ def ledger_for(experiment: Experiment, log_dir: Path, today: Callable[[], str]) 
     return ledger
 
 
-def _count(spent: Spent, call: ModelCalled) -> None:
+def _count(spent: Spent, call: ModelCalled | TurnPlanned) -> None:
     spent.calls += 1
+    if isinstance(call, TurnPlanned):
+        return
     usage = Usage(
         input_tokens=call.input_tokens, output_tokens=call.output_tokens, thinking_tokens=call.thinking_tokens
     )
     spent.add(total_tokens(call.provider, usage), call.cost)
 
 
-def _calls(experiment_id: str, log_dir: Path) -> Iterator[tuple[str, ModelCalled]]:
+def _calls(experiment_id: str, log_dir: Path) -> Iterator[tuple[str, ModelCalled | TurnPlanned]]:
+    """Yield what was called for in each log of the experiment, and when."""
     for path in sorted(log_dir.glob("*.json")):
         records = _readable(path)
         start = next(records, None)
-        if start is None or not _has_spent(start.event, experiment_id):
-            continue
-        for record in records:
-            if isinstance(record.event, ModelCalled) and record.event.provider not in LOCAL_SOURCES:
-                yield record.timestamp, record.event
+        if start is not None and _has_spent(start.event, experiment_id):
+            yield from _calls_of(records)
+
+
+def _calls_of(records: Iterator[Record]) -> Iterator[tuple[str, ModelCalled | TurnPlanned]]:
+    """Yield the calls, and the turns whose call was broken off by the end: it may have been made."""
+    under_way: dict[str, tuple[str, TurnPlanned]] = {}
+    for record in records:
+        match record.event:
+            case TurnPlanned() as planned if planned.act != Act.REACTION:
+                under_way[planned.turn_id] = (record.timestamp, planned)
+            case TurnDropped() as dropped:
+                under_way.pop(dropped.turn_id, None)
+            case ModelCalled() as call:
+                under_way.pop(call.turn_id, None)
+                if call.provider not in LOCAL_SOURCES:
+                    yield record.timestamp, call
+    yield from under_way.values()
 
 
 def _has_spent(start: AnyEvent, experiment_id: str) -> bool:
-    """Whether a session was of this experiment, and no mere repetition of a recorded one."""
+    """Whether a session was of this experiment, and spoke through somebody who is paid."""
     if not isinstance(start, SessionStarted) or start.experiment_id != experiment_id:
         return False
-    return start.parameters.language_model.provider != "recorded"
+    return start.parameters.language_model.provider in WIRE
 
 
 def _readable(path: Path) -> Iterator[Record]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import signal
 import socket
 from collections.abc import Callable
 
@@ -38,6 +39,8 @@ def serve(settings: ServerSettings) -> None:
         on_started=lambda: print(banner(settings, experiment, why, listener), flush=True),  # noqa: T201  for whoever started it
     )
     calm_garbage_collector()
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the keys are followed, and after: it asks for no end
     server.run(sockets=[listener])
 
 

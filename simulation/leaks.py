@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -18,7 +19,7 @@ _IN_QUOTES = re.compile(r"\"[^\"\n]*\"|“[^”\n]*”|„[^“\n]*“|«[^»\n]
 
 def leak_in(content: str, sender: str, members: Sequence[str], deny_list: Sequence[str], prompt: str) -> str | None:
     """Return the rule that `content` breaks, if it breaks one; `prompt` is what the agent was told to be."""
-    if deny_list and _any_of(tuple(deny_list)).search(content.casefold()):
+    if deny_list and _any_of(tuple(deny_list)).search(_folded(content)):
         return "deny_list"
     if _takes_anothers_name(content, sender, tuple(members)):
         return "another_identity"
@@ -29,18 +30,27 @@ def leak_in(content: str, sender: str, members: Sequence[str], deny_list: Sequen
 
 @lru_cache(maxsize=64)
 def _any_of(phrases: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(rf"(?<!\w){re.escape(phrase.casefold())}(?!\w)" for phrase in phrases))
+    words = (r"[\s_-]+".join(map(re.escape, _folded(phrase).split())) for phrase in phrases)
+    return re.compile("|".join(rf"(?<!\w){each}(?!\w)" for each in words))
+
+
+def _folded(text: str) -> str:
+    """Without what a reader overlooks: case, width, and marks that cannot be seen."""
+    if not text.isascii():
+        text = "".join(each for each in unicodedata.normalize("NFKC", text) if unicodedata.category(each) != "Cf")
+    return text.casefold()
 
 
 def _takes_anothers_name(content: str, sender: str, members: tuple[str, ...]) -> bool:
-    return any(found[1].casefold() != sender.casefold() for found in _introduction(members).finditer(content))
+    return any(found[1] != sender for found in _introduction(members).finditer(content))
 
 
 @lru_cache(maxsize=256)
 def _introduction(members: tuple[str, ...]) -> re.Pattern[str]:
     names = "|".join(re.escape(name) for name in sorted(members, key=len, reverse=True))
-    # "I'm Bob's neighbour" and "I am Bob Marley's biggest fan" are about Bob, "I'm Bob" claims to be him.
-    return re.compile(rf"\b(?:I['’]m|I am|my name is) ({names})(?= here|[^\w\s'’]|\s*$)", re.IGNORECASE)
+    # "I'm Bob's neighbour" and "I am Bob Marley's biggest fan" are about Bob, "I'm Bob" claims to be him. Names are
+    # looked for as they are written, since somebody may be called Rich, and "I'm rich" is no claim to be them.
+    return re.compile(rf"\b(?:[Ii]['’]?m|[Ii] am|[Mm]y name is)\s+[@\"“]?({names})(?= here|[^\w\s'’-]|\s*$)")
 
 
 def _runs(text: str) -> set[tuple[str, ...]]:

@@ -8,13 +8,20 @@ knows the condition, a key, a token or a note of the researcher's, so nothing ca
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from string import Formatter
 
 from simulation import casting
 from simulation.events import Act, MessagePosted, TurnPlanned
 from simulation.generation import ChatMessage, GenerateRequest, Scene
-from simulation.parameters import NEUTRAL_PARTICIPANT, PARTICIPANT, Persona, SimulationParameters
+from simulation.parameters import (
+    NEUTRAL_PARTICIPANT,
+    PARTICIPANT,
+    ZERO_WIDTH_JOINER,
+    Persona,
+    SimulationParameters,
+)
 from simulation.state import SessionState
 
 TEMPLATE_VARIABLES = ("agent_name", "participant_name", "group_name", "persona")
@@ -46,6 +53,11 @@ def _system_prompt(parameters: SimulationParameters, persona: Persona) -> str:
     described = "" if "{persona}" in parameters.prompt_template else persona.description
     parts = (f"{identity} {_company(parameters, persona)}", described, _filled(parameters, persona))
     return "\n\n".join(part for part in parts if part)
+
+
+def instructions(parameters: SimulationParameters) -> dict[str, str]:
+    """Return what the researcher wrote about each agent, by name: nobody in the room is to hear of it."""
+    return {each.name: f"{each.description}\n{_filled(parameters, each)}" for each in parameters.agents}
 
 
 def _company(parameters: SimulationParameters, persona: Persona) -> str:
@@ -116,7 +128,14 @@ def _line(parameters: SimulationParameters, message: MessagePosted, most: int | 
 
 def _one_line(content: str) -> str:
     """Keep a message from writing a line of its own, and from opening or closing what it stands in."""
+    if not content.isascii():
+        content = "".join(each for each in content if each == ZERO_WIDTH_JOINER or not _is_invisible(each))
     return _TAG.sub("< ", _LINE_ENDS.sub(" / ", content))
+
+
+def _is_invisible(character: str) -> bool:
+    """Whether it could stand in the middle of a word that a model then reads as whole."""
+    return character == "\u034f" or unicodedata.category(character) == "Cf"
 
 
 _LINE_ENDS = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")

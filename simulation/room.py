@@ -76,6 +76,8 @@ from simulation.state import SessionState, Turn, apply, begin, rebuild
 
 FALLBACKS = ("canned", "second_provider")
 """Whoever speaks only because the model does not."""
+MOST_NAMES = 20
+"""Of models that answered in another's place: whoever calls themselves anew each time is not told of each time."""
 GIVEN_TO_ANOTHER = ("blocked", "filtered")
 
 
@@ -98,6 +100,7 @@ class Room:
     def _enter(self, state: SessionState) -> None:
         self.state = state
         self._system_prompts = prompts.system_prompts(state.parameters)
+        self._instructions = prompts.instructions(state.parameters)
         self._due_at: float | None = None  # what _next_due_at said, until the state changes
         self._events: list[AnyEvent] = []
         self._effects: list[Effect] = []
@@ -159,11 +162,11 @@ class Room:
         return round(state.lost_at + grace, MILLISECONDS)
 
     def _out_of_patience_at(self) -> float:
-        """When a session whose model is silent ends early, if the experiment says so."""
-        state, failure = self.state, self.state.parameters.on_model_failure
-        if failure.mode != "end_early" or state.degraded_at is None:
+        """When a session whose agents cannot say a word, for whatever reason, ends early if the experiment says so."""
+        since, failure = self.state.failing_since, self.state.parameters.on_model_failure
+        if failure.mode != "end_early" or since is None:
             return inf
-        return round(max(state.degraded_at, state.agent_spoke_at) + failure.after_seconds, MILLISECONDS)
+        return round(since + failure.after_seconds, MILLISECONDS)
 
     # Inputs
 
@@ -344,7 +347,7 @@ class Room:
             return None
         parameters, sender = self.state.parameters, arrived.agent_name
         cleaned = sanitize(arrived.generation.text or "", sender, parameters.called_names)
-        instructions = self._system_prompts[sender]
+        instructions = self._instructions[sender]
         leak = leak_in(cleaned.content, sender, parameters.called_names, parameters.deny_list, instructions)
         return cleaned if leak is None else Sanitized("", (*cleaned.rules, leak))
 
@@ -374,7 +377,8 @@ class Room:
         for attempt in attempts:
             served = attempt.generation.served_model if attempt.generation else None
             requested = attempt.requested_model
-            if is_another_model(requested, served) and (requested, served) not in self.state.served_models:
+            known = self.state.served_models
+            if is_another_model(requested, served) and (requested, served) not in known and len(known) < MOST_NAMES:
                 assert served is not None
                 self._emit(
                     ModelMismatch(

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from simulation.parameters import PARTICIPANT
 
 MAX_MESSAGE_CHARACTERS = 1_000
+MOST_CHARACTERS_LOOKED_AT = 4 * MAX_MESSAGE_CHARACTERS
 
 
 class Sanitized(NamedTuple):
@@ -38,8 +39,9 @@ def sanitize(text: str, sender: str, members: Sequence[str]) -> Sanitized:
     text = text.strip()
     if _is_plain(text):
         return Sanitized(text, ())
-    follow("control_characters", lambda t: _CONTROL.sub("", t.replace("\r\n", "\n")))
     follow("thinking", lambda t: _THINKING.sub("", t))
+    follow("length_cut", lambda t: t[:MOST_CHARACTERS_LOOKED_AT])  # the rules below are not for whole books
+    follow("control_characters", lambda t: _CONTROL.sub("", t.replace("\r\n", "\n")))
     follow("code_fence", lambda t: _FENCE.sub("", t))
     follow("quotes", _without_quotes)
     follow("name_prefix", lambda t: _own_prefix(sender).sub("", t))
@@ -72,7 +74,7 @@ def _is_plain(text: str) -> bool:
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
 )
-_BLANK_LINES = re.compile(r"[ \t]*\n\s*")
+_BLANK_LINES = re.compile(r"(?<![ \t])[ \t]*\n\s*")
 # Local models think aloud, between tags; some leave out the first, and a cut answer lacks the last.
 _THINKING = re.compile(r"\A.*</think(?:ing)?>|<think(?:ing)?>.*\Z", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"^```[\w-]*[ \t]*$\n?", re.MULTILINE)
@@ -119,12 +121,13 @@ def _before_others(text: str, sender: str, members: tuple[str, ...]) -> str:
     return text[: found.start()] if found else text
 
 
+_MODELS = r"(?:an? )?(?:AI\b(?!-)|A\.I\.|artificial intelligence|(?:large )?language model|chatbot|virtual assistant)"
+_PEOPLE = (
+    r"(?! (?:research|engineer|develop|student|teacher|enthusiast|specialist|expert|scientist|critic|fan\b|s[ck]eptic))"
+)
 _DISCLAIMER = re.compile(
-    r"\b(?:as an? (?:AI|A\.I\.|artificial intelligence|(?:large )?language model|chatbot|virtual assistant)\b"
-    r"|I(?:['’]m| am) (?:just |only |actually |really )?(?:an? )?"
-    r"(?:AI\b|A\.I\.|artificial intelligence|(?:large )?language model|chatbot|virtual assistant)"
-    r"(?! (?:research|engineer|develop|student|teacher|enthusiast|specialist|scientist|fan\b|s[ck]eptic))"
-    r"|(?:AI|large|virtual|trained) (?:language model|assistant)\b)",
+    rf"\b(?:as {_MODELS}{_PEOPLE}|I(?:['’]m| am) (?:just |only |actually |really )?{_MODELS}{_PEOPLE}"
+    r"|(?:AI|large|trained) language model\b|AI assistant\b)",
     re.IGNORECASE,
 )
 _SENTENCE = re.compile(r"[^.!?…\n]*(?:\.(?=\w)[^.!?…\n]*)*[.!?…]*\s*")
@@ -137,17 +140,17 @@ def _without_disclaimers(text: str) -> str:
 
 
 _MARKDOWN: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"!\[([^\]\n]*)\]\([^)\n]*\)"), r"\1"),  # images
-    (re.compile(r"\[([^\]\n]+)\]\((?:[^)\n]*)\)"), r"\1"),  # links
+    (re.compile(r"!\[([^\[\]\n]*)\]\([^()\n]*\)"), r"\1"),  # images
+    (re.compile(r"\[([^\[\]\n]+)\]\([^()\n]*\)"), r"\1"),  # links
     (re.compile(r"^[ \t]{0,3}#{1,6}[ \t]+", re.MULTILINE), ""),
     (re.compile(r"^[ \t]*>[ \t]?", re.MULTILINE), ""),
     (re.compile(r"^[ \t]*(?:[-*_][ \t]*){3,}$\n?", re.MULTILINE), ""),  # rules
     (re.compile(r"^[ \t]*[*+•-][ \t]+(?=\S)", re.MULTILINE), ""),
     (re.compile(r"```|(?<!`)`([^`\n]+)`(?!`)"), r"\1"),
-    (re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1"), r"\2"),
+    (re.compile(r"(\*\*|__)(?=\S)(.{1,300}?)(?<=\S)\1"), r"\2"),
     (re.compile(r"(?<![\w*])\*(?=[^\s*])([^*\n]+?)(?<=\S)\*(?![\w*])"), r"\1"),
     (re.compile(r"(?<![\w_/])_(?=[^\s_])([^_\n]+?)(?<=\S)_(?![\w_/])"), r"\1"),
-    (re.compile(r"~~(?=\S)(.+?)(?<=\S)~~"), r"\1"),
+    (re.compile(r"~~(?=\S)(.{1,300}?)(?<=\S)~~"), r"\1"),
 )
 
 

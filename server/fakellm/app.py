@@ -24,6 +24,8 @@ from server.fakellm import wire
 from server.fakellm.behaviours import BEHAVIOURS, Behaviour, Reply, behaviour
 from server.fakellm.connections import Connections
 
+MOST_QUEUED = 10_000
+MOST_REMEMBERED = 10_000
 MODELS = ("fake-small", "fake-large")
 
 
@@ -46,7 +48,7 @@ class Fake:
 
     behaviour: Behaviour = field(default_factory=Behaviour)
     queued: deque[Behaviour] = field(default_factory=deque)
-    requests: list[Asking] = field(default_factory=list)
+    requests: deque[Asking] = field(default_factory=lambda: deque(maxlen=MOST_REMEMBERED))
     models: tuple[str, ...] = MODELS
     keys: set[str] | None = None
     in_flight: int = 0
@@ -63,6 +65,8 @@ class Fake:
 
     def queue(self, name: str, times: int = 1, **parameters: Any) -> None:
         """Answer the next `times` requests in this way."""
+        if not 1 <= times <= MOST_QUEUED:
+            raise ValueError(f"times: a number from 1 to {MOST_QUEUED}")
         self.queued.extend([behaviour(name, **parameters)] * times)
 
     async def tell(self) -> None:
@@ -123,8 +127,8 @@ async def _switched(request: Request, fake: Fake) -> Response:
             for each in await request.json():
                 queued.queue(**each)
             fake.queued += queued.queued
-    except (ValueError, TypeError) as error:
-        return _json({"error": str(error)}, 422)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        return _json({"error": str(error).encode("ascii", "backslashreplace").decode()}, 422)
     return _json(
         {"name": fake.behaviour.name, **fake.behaviour.parameters, "queued": len(fake.queued), "known": [*BEHAVIOURS]}
     )

@@ -33,9 +33,20 @@ def first(value: Any) -> Mapping[str, Any]:
     return next(iter(objects(value)), {})
 
 
+MOST_CHARACTERS = 20_000
+"""Of an answer: many times what becomes a message."""
+WORD_CHARACTERS = 200
+"""Of a name, an id or a reason."""
+
+
 def a_text(value: Any) -> str | None:
     """Return a text as a log can hold it: what the core is told must be what a replay is told."""
-    return _storable(value) if isinstance(value, str) else None
+    return _storable(value[:MOST_CHARACTERS]) if isinstance(value, str) else None
+
+
+def a_word(value: Any) -> str | None:
+    """Return a name, an id or a reason."""
+    return _storable(value[:WORD_CHARACTERS]) if isinstance(value, str) else None
 
 
 def _storable(text: str) -> str:

@@ -14,7 +14,7 @@ import httpx
 
 from simulation.errors import GenerationError, UnknownProvider
 from simulation.generation import FinishReason, GenerateRequest, Generation, Usage
-from simulation.llm.body import a_count, a_text, an_object, first, objects, read
+from simulation.llm.body import a_count, a_text, a_word, an_object, first, objects, read
 from simulation.llm.endpoint import Endpoint
 from simulation.llm.failures import bad_response
 from simulation.llm.transport import JSON_HEADERS, Pool
@@ -57,7 +57,7 @@ class ChatCompletions:
         base_url = endpoint.base_url or self.address
         try:
             self._client = groq.AsyncGroq(api_key=key, base_url=base_url, max_retries=0, http_client=http_client)
-        except httpx.InvalidURL as error:
+        except (httpx.InvalidURL, ValueError) as error:
             raise UnknownProvider(f"{self.provider}: the address cannot be used: {error}") from None
 
     def model(self, name: str) -> ChatModel:
@@ -112,14 +112,14 @@ class ChatModel:
             raise bad_response("no chat completion")
         choice = first(value["choices"])
         text = a_text(an_object(choice.get("message")).get("content"))
-        word = a_text(choice.get("finish_reason"))
+        word = a_word(choice.get("finish_reason"))
         return Generation(
             text=text,
             finish_reason=FINISH_REASONS.get(word or "", FinishReason.STOP if word else self._adapter.unfinished),
             reason=None if word == "stop" else word,
             usage=_usage(an_object(value.get("usage"))),
-            served_model=a_text(value.get("model")),
-            request_id=a_text(an_object(value.get("x_groq")).get("id")) or a_text(value.get("id")),
+            served_model=a_word(value.get("model")),
+            request_id=a_word(an_object(value.get("x_groq")).get("id")) or a_word(value.get("id")),
         )
 
 

@@ -79,6 +79,8 @@ class Circuit:
 
     def failed(self, kind: str, message: str, now: float, retry_after: float | None = None) -> None:
         """Take note of a failure; those that say nothing of the next call change nothing."""
+        if self.open_because == "auth":
+            return
         if kind in STOPPING:
             self._open(kind, message, now, now + max(STOPPING[kind], retry_after or 0.0))
         elif kind in COUNTED:

@@ -6,6 +6,7 @@
 | 402; 429 of a day's quota or for want of money | quota_exhausted | no wait of ours cures it |
 | 429 | rate_limited | after the wait that it names |
 | 408, 409, 424, 498, 499, 5xx, and any other status | unavailable | it may work the next time |
+| 400 with `content_filter` (Azure's way) | blocked | the prompt was refused, not the request |
 | 400, 404, 413, 422 and other 4xx | rejected | this request never will |
 | 204, 3xx, no JSON, JSON of another shape | bad_response | somebody else answered, or half an answer came |
 
@@ -15,7 +16,7 @@ Sources: https://ai.google.dev/gemini-api/docs/troubleshooting, https://console.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -24,6 +25,7 @@ from simulation.errors import GenerationError
 from simulation.llm.body import a_text, first, objects, read
 
 MESSAGE_CHARACTERS = 300
+ID_CHARACTERS = 100
 """How much of a provider's own words goes into the log."""
 
 AUTH = (401, 403)
@@ -36,15 +38,22 @@ _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
 LONGEST_WAIT_SECONDS = 86_400.0 * 7
 
 
-def failure_of(status: int, headers: Mapping[str, str], body: bytes, *, at: datetime) -> GenerationError:
-    """Return the error that a status other than 200 stands for; `headers` by lower-case name, `at` is now."""
+def failure_of(
+    status: int, headers: Mapping[str, str], body: bytes, *, at: datetime, hide: Callable[[str], str] = str
+) -> GenerationError:
+    """Return the error that a status other than 200 stands for.
+
+    `headers` by lower-case name, `at` is now, `hide` takes out of the provider's words what nobody may read.
+    """
     error = _error(body)
+    said = " ".join(hide(_message(error) or body.decode("utf-8", "replace")).split())
+    request_id = headers.get("x-request-id")
     return GenerationError(
-        f"HTTP {status}: {_message(error) or _as_text(body) or 'no body'}",
+        f"HTTP {status}: {said[:MESSAGE_CHARACTERS] or 'no body'}",
         kind=_kind(status, error),
         retry_after=_wait(headers, error, at),
         http_status=status,
-        request_id=headers.get("x-request-id"),
+        request_id=None if request_id is None else hide(request_id)[:ID_CHARACTERS],
     )
 
 
@@ -59,6 +68,8 @@ def _kind(status: int, error: Mapping[str, Any]) -> str:
         return "quota_exhausted"
     if status == 429:
         return "rate_limited"
+    if status == 400 and error.get("code") == "content_filter":
+        return "blocked"
     if 400 <= status < 500 and status not in CURED_LATER:
         return "rejected"
     return "bad_response" if status < 400 else "unavailable"
@@ -130,8 +141,4 @@ def _error(body: bytes) -> Mapping[str, Any]:
 
 
 def _message(error: Mapping[str, Any]) -> str:
-    return (a_text(error.get("message")) or "")[:MESSAGE_CHARACTERS]
-
-
-def _as_text(body: bytes) -> str:
-    return " ".join(body[:MESSAGE_CHARACTERS].decode("utf-8", "replace").split())
+    return a_text(error.get("message")) or ""

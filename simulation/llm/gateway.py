@@ -228,6 +228,7 @@ class Admitted(_Wrapper):
             error.attempts = _with_queue(error.attempts, queue_ms)
             raise
         circuit.succeeded(began)
+        self._line.rejections.end()
         self._line.took(now() - began)
         return replace(generation, attempts=_with_queue(generation.attempts, queue_ms))
 
@@ -237,8 +238,19 @@ class Admitted(_Wrapper):
         if error.kind == "timeout" and had < self._line.needs_seconds:
             return
         if error.kind == "rate_limited":
-            self._line.halving.begin(now())
-        circuit.failed(error.kind, str(error), now(), error.retry_after)
+            self._line.halving.begin(now(), error.retry_after)
+        if error.kind == "rejected" and not self._is_general(error, request):
+            return
+        circuit.failed(error.kind, _briefly(error), now(), error.retry_after)
+
+    def _is_general(self, error: GenerationError, request: GenerateRequest) -> bool:
+        """Whether the provider would reject any request: the model is not there, or it rejects several sessions'."""
+        return error.http_status == 404 or self._line.rejections.are_general(request.session_id)
+
+
+def _briefly(error: GenerationError) -> str:
+    """For the server log, where a provider's words have no place: they may quote what a participant wrote."""
+    return "no answer" if error.http_status is None else f"HTTP {error.http_status}"
 
 
 def _in_vain(circuit: Circuit) -> NotAsked:
@@ -251,7 +263,7 @@ class Halved(_Wrapper):
         self._line = line
 
     async def generate(self, request: GenerateRequest) -> Generation:
-        if self._line.halving.skips(now()):
+        if self._line.halving.skips(now(), request.session_id):
             raise NotAsked("every second turn is skipped for a minute after a rate limit", kind="throttled")
         return await self.inner.generate(request)
 

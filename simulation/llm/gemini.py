@@ -16,7 +16,7 @@ from google.genai import types
 
 from simulation.errors import GenerationError
 from simulation.generation import ChatMessage, FinishReason, GenerateRequest, Generation, Usage
-from simulation.llm.body import a_count, a_text, an_object, first, objects, read
+from simulation.llm.body import a_count, a_text, a_word, an_object, first, objects, read
 from simulation.llm.endpoint import Endpoint
 from simulation.llm.failures import bad_response
 from simulation.llm.transport import JSON_HEADERS, Pool
@@ -153,15 +153,15 @@ def _generation(value: Any) -> Generation:
     if not isinstance(value, dict):
         raise bad_response("no answer of Gemini's")
     feedback, candidate = an_object(value.get("promptFeedback")), first(value.get("candidates"))
-    blocked = a_text(feedback.get("blockReason"))
-    word = a_text(candidate.get("finishReason"))
+    blocked = a_word(feedback.get("blockReason"))
+    word = a_word(candidate.get("finishReason"))
     return Generation(
         text=_said(candidate),
         finish_reason=FinishReason.CONTENT_FILTER if blocked else _finish_reason(word),
         reason=blocked or (None if word == "STOP" else word),
         usage=_usage(an_object(value.get("usageMetadata"))),
-        served_model=a_text(value.get("modelVersion")),
-        request_id=a_text(value.get("responseId")),
+        served_model=a_word(value.get("modelVersion")),
+        request_id=a_word(value.get("responseId")),
     )
 
 

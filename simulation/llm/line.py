@@ -17,6 +17,10 @@ HALVED_SECONDS = 60.0
 """How long every second turn is skipped after the provider said that there were too many."""
 FIRST_GUESS_SECONDS = 5.0
 """What a call is taken to need until one was answered."""
+MOST_NAMES = 20
+"""Of models that answered: whoever calls themselves anew each time is not told of each time."""
+LONG_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 20.0, 300.0
+"""A wait that the provider names and that no turn could sit out is kept by all of them, up to the second figure."""
 FORGETTING = 0.9
 """How much of an earlier, slower answer is still reckoned with after each faster one."""
 
@@ -33,6 +37,7 @@ class Line:
         self.slots = asyncio.Semaphore(limits.calls_in_flight)
         self.pace = Pace(limits.requests_per_minute)
         self.halving = Halving()
+        self.rejections = Rejections()
         self._usual_seconds = FIRST_GUESS_SECONDS
         self._wire = adapter.model(model)
         self._served: set[str | None] = set()
@@ -44,9 +49,10 @@ class Line:
     async def generate(self, request: GenerateRequest) -> Generation:
         generation = await self._wire.generate(request)
         served = generation.served_model
-        if served not in self._served and is_another_model(self.model, served):
-            logger.warning("%s: %s was asked for, %s answers", self.provider, self.model, served)
-        self._served.add(served)
+        if served not in self._served and len(self._served) < MOST_NAMES:
+            self._served.add(served)
+            if is_another_model(self.model, served):
+                logger.warning("%s: %s was asked for, %r answers", self.provider, self.model, served)
         return generation
 
     def took(self, seconds: float) -> None:
@@ -81,16 +87,43 @@ class Pace:
 
 
 class Halving:
-    """Half of what was too much for the provider: every second turn is skipped for a while, whoever's it is."""
+    """Half of what was too much for the provider: each session's every second turn is skipped for a while."""
 
     def __init__(self) -> None:
         self._until = -inf
-        self._skipped_last = False
+        self._quiet_until = -inf
+        self._skipped_last: dict[str, bool] = {}
 
-    def begin(self, now: float) -> None:
+    def begin(self, now: float, retry_after: float | None = None) -> None:
+        """There were too many; `retry_after` is the wait that the provider named."""
+        if now >= self._until:
+            self._skipped_last.clear()
         self._until = now + HALVED_SECONDS
+        if retry_after is not None and retry_after > LONG_WAIT_SECONDS:
+            self._quiet_until = now + min(retry_after, LONGEST_WAIT_SECONDS)
 
-    def skips(self, now: float) -> bool:
-        """Whether this turn is to be skipped."""
-        self._skipped_last = now < self._until and not self._skipped_last
-        return self._skipped_last
+    def skips(self, now: float, session_id: str) -> bool:
+        """Whether this turn of a session is to be skipped."""
+        if now < self._quiet_until:
+            return True
+        if now >= self._until:
+            return False
+        skipped = not self._skipped_last.get(session_id, False)
+        self._skipped_last[session_id] = skipped
+        return skipped
+
+
+class Rejections:
+    """Requests that the provider will never take: one session's own words may be the reason, two sessions' are not."""
+
+    def __init__(self) -> None:
+        self._sessions: set[str] = set()
+
+    def are_general(self, session_id: str) -> bool:
+        """Take note of one; return whether other sessions have met with it as well."""
+        if len(self._sessions) < 2:
+            self._sessions.add(session_id)
+        return len(self._sessions) > 1
+
+    def end(self) -> None:
+        self._sessions.clear()

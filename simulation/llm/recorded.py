@@ -20,13 +20,16 @@ from simulation.inputs import GenerationArrived
 from simulation.llm.registry import LocalProvider
 from simulation.parameters import ModelChoice
 
+ONE_AFTER_THE_OTHER = 1e-7
+"""Seconds between answers that came in the same millisecond, so that they come in the same order."""
+
 
 class Answer(NamedTuple):
-    """What became of a turn, and `seconds` from its plan to that."""
+    """What became of a turn, `seconds` from its plan to that, and its place among the log's records."""
 
     arrived: GenerationArrived
-    at: float
     seconds: float
+    order: int
 
 
 def answers_in(records: Iterable[Record]) -> dict[str, Answer]:
@@ -41,15 +44,16 @@ def answers_in(records: Iterable[Record]) -> dict[str, Answer]:
             case ModelCalled() as event:
                 made = calls.setdefault(event.turn_id, [])
                 made.append(event)
-                answers[event.turn_id] = _answer(made, planned_at.get(event.turn_id, event.elapsed))
+                answers[event.turn_id] = _answer(made, planned_at.get(event.turn_id, event.elapsed), record.seq)
             case TurnDropped() as event:
                 known = answers.get(event.turn_id)
                 if known is None or known.arrived.generation is None:
-                    answers[event.turn_id] = _nothing(event, known, planned_at.get(event.turn_id, event.elapsed))
+                    since = planned_at.get(event.turn_id, event.elapsed)
+                    answers[event.turn_id] = _nothing(event, known, since, record.seq)
     return answers
 
 
-def _answer(calls: list[ModelCalled], planned_at: float) -> Answer:
+def _answer(calls: list[ModelCalled], planned_at: float, order: int) -> Answer:
     last = calls[-1]
     attempts = tuple(map(attempt_of, calls))
     arrived = GenerationArrived(
@@ -60,10 +64,10 @@ def _answer(calls: list[ModelCalled], planned_at: float) -> Answer:
         generation=None if last.error is not None else attempts[-1].generation,
         attempts=attempts,
     )
-    return Answer(arrived, last.elapsed, last.elapsed - planned_at)
+    return Answer(arrived, last.elapsed - planned_at, order)
 
 
-def _nothing(dropped: TurnDropped, known: Answer | None, planned_at: float) -> Answer:
+def _nothing(dropped: TurnDropped, known: Answer | None, planned_at: float, order: int) -> Answer:
     """A turn that ended without an answer, and perhaps without a call."""
     arrived = GenerationArrived(
         turn_id=dropped.turn_id,
@@ -72,7 +76,7 @@ def _nothing(dropped: TurnDropped, known: Answer | None, planned_at: float) -> A
         status=dropped.reason,
         attempts=known.arrived.attempts if known else (),
     )
-    return Answer(arrived, dropped.elapsed, dropped.elapsed - planned_at)
+    return Answer(arrived, dropped.elapsed - planned_at, order)
 
 
 def attempt_of(call: ModelCalled) -> Attempt:
@@ -143,7 +147,7 @@ class RecordedModel:
         answer = self._answers.get(request.turn_id)
         if answer is None:
             return Generation(text=None, reason="not in the recorded log")
-        await asyncio.sleep(answer.seconds)
+        await asyncio.sleep(answer.seconds + answer.order * ONE_AFTER_THE_OTHER)
         arrived = answer.arrived
         if arrived.generation is not None:
             return replace(arrived.generation, attempts=arrived.attempts)

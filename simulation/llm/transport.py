@@ -11,6 +11,7 @@ depends on how either reads a body that it did not expect.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -47,7 +48,7 @@ class Pool:
     """
 
     def __init__(self, secret: str) -> None:
-        self._secret = secret.encode()
+        self._secret = secret
         self._tls = httpx2.create_ssl_context(trust_env=False)
         self._session: aiohttp.ClientSession | None = None
         self._is_closed = False
@@ -66,8 +67,8 @@ class Pool:
 
     def _body(self, answer: Answer) -> bytes:
         if answer.status != 200:
-            body = self._without_secret(answer.body)
-            raise failure_of(answer.status, answer.headers, body, at=datetime.now(UTC))  # noqa: TID251  the world's date
+            now = datetime.now(UTC)  # noqa: TID251  a date in Retry-After is the world's
+            raise failure_of(answer.status, answer.headers, answer.body, at=now, hide=self._without_secret)
         if answer.is_cut:
             raise bad_response("the answer broke off")
         return answer.body
@@ -99,9 +100,9 @@ class Pool:
         )
         return self._session
 
-    def _without_secret(self, body: bytes) -> bytes:
+    def _without_secret(self, text: str) -> str:
         """Some providers quote the key that they refuse."""
-        return body.replace(self._secret, b"[key]") if self._secret else body
+        return text.replace(self._secret, "[key]") if self._secret else text
 
     async def close(self) -> None:
         self._is_closed = True
@@ -121,7 +122,7 @@ def _kind(error: Exception) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """The error's name and the system's word for it: an address has no business in a log."""
-    cause = getattr(error, "os_error", error)
-    said = getattr(cause, "strerror", None)
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+    """The error's name and the system's words for its number: its own have the address in them."""
+    number = getattr(getattr(error, "os_error", error), "errno", None)
+    name = type(error).__name__
+    return f"{name}: {os.strerror(number)}" if isinstance(number, int) and number > 0 else name

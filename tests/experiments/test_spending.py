@@ -14,11 +14,12 @@ from folders import experiment
 from experiments.experiment import Experiment
 from experiments.spending import ledger_for
 from simulation.codec import Record, encode
-from simulation.events import AnyEvent, ModelCalled
+from simulation.events import AnyEvent, ModelCalled, TurnDropped, TurnPlanned
 from simulation.llm.budget import Spent
 from simulation.parameters import Budget, ModelChoice
 
 TODAY, YESTERDAY = "2026-11-24", "2026-11-23"
+STARTED = started(language_model=ModelChoice(provider="groq", model="small"))
 EVERY_LIMIT = Budget(calls_per_experiment=100)
 
 
@@ -58,13 +59,13 @@ def call(provider: str = "groq", **details) -> ModelCalled:
     return ModelCalled(**(values | details))
 
 
-def lines(calls: Iterable[ModelCalled], *, of: str = "study", date: str = TODAY) -> list[bytes]:
-    events: list[AnyEvent] = [replace(started(), experiment_id=of), *calls]
+def lines(calls: Iterable[AnyEvent], *, of: str = "study", date: str = TODAY) -> list[bytes]:
+    events: list[AnyEvent] = [replace(STARTED, experiment_id=of), *calls]
     stamp = f"{date}T23:59:59.999999+00:00"
     return [encode(Record(seq, stamp, event)) for seq, event in enumerate(events, start=1)]
 
 
-def log(folder: Path, *calls: ModelCalled, name: str = "a", **details: str) -> Path:
+def log(folder: Path, *calls: AnyEvent, name: str = "a", **details: str) -> Path:
     path = folder / f"{name}.json"
     path.write_bytes(b"".join(lines(calls, **details)))
     return path
@@ -192,3 +193,23 @@ class TestDamagedFiles:
     def test_files_of_another_kind_are_no_logs(self, tmp_path):
         log(tmp_path, call()).rename(tmp_path / "a.json.torn")
         assert ledger_for(study(tmp_path), tmp_path, today).experiment == Spent()
+
+
+def test_a_call_that_the_end_of_a_session_broke_off_counts_as_one(tmp_path):
+    plans = [
+        TurnPlanned(
+            elapsed=1.0,
+            turn_id=f"turn-{number}",
+            agent_name="Alice",
+            cause="background",
+            act=act,
+            target=None,
+            drawn_at=1.0,
+            pace=1.0,
+            reading_seconds=1.0,
+        )
+        for number, act in enumerate(["message", "message", "message", "reaction"], start=1)
+    ]
+    dropped = TurnDropped(elapsed=2.0, turn_id="turn-2", agent_name="Alice", reason="budget_spent")
+    log(tmp_path, *plans, call(), dropped)
+    assert ledger_for(study(tmp_path), tmp_path, today).experiment.calls == 2, "turn-1 was called, turn-3 broken off"

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from folders import write_settings
 from participants import ours, start
-from providers import MODEL, WIRES, FakeProvider, fake_provider
+from providers import KEY, MODEL, WIRES, FakeProvider, fake_provider
 from servers import QUICK, Process, Server, serving
 
 from experiments.eventlog.reader import read_records
@@ -147,6 +147,26 @@ def write_env(folder: Path, provider: FakeProvider, key: str) -> None:
         "GEMINI_BASE_URL": provider.http,
     }
     (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
+
+
+class TestTheServerLog:
+    async def test_it_has_no_word_of_a_provider_or_a_participant(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ):
+        caplog.set_level("DEBUG")
+        async with fake_provider() as provider:
+            provider.fake.behaves("401", message="your prompt was: my phone number is 07700 900123\nERROR forged")
+            settings = provider.settings("groq")
+            async with serving(tmp_path, settings=settings, **EAGER) as server, ours(server) as participant:
+                await participant.posts("my phone number is 07700 900123")
+
+                async def refuses() -> bool:
+                    return (await post_start(server)).status_code == 503
+
+                await until(refuses)
+        assert "auth, not asked for now: HTTP 401" in caplog.text
+        for word in ("07700", "forged", KEY):
+            assert word not in caplog.text
 
 
 class TestABudget:

@@ -21,7 +21,9 @@ def leak(content: str, deny_list: tuple[str, ...] = ("vote remain", "condition")
     "content",
     [
         "I'm Bob",
-        "i am bob, by the way",
+        "i am Bob, by the way",
+        "Im Bob",
+        "I'm “Bob”",
         "Hi all, my name is Mary Ann!",
         "I’m Bob here",
     ],
@@ -37,6 +39,8 @@ def test_an_agent_does_not_pass_for_another(content):
         "I'm Bob's neighbour",
         "I am Bobby",
         "I'm with Bob on this",
+        "I'm Bob-free at last",
+        "i'm bob-bob-bobbing along",
         "my name is not Bob",
         "I'm Bob Marley's biggest fan",
     ],
@@ -65,7 +69,16 @@ def test_what_the_instructions_quote_is_meant_to_be_said():
 
 
 @pytest.mark.parametrize(
-    ("content", "broken"), [("Vote REMAIN!", True), ("you vote remainers", False), ("air conditioning", False)]
+    ("content", "broken"),
+    [
+        ("Vote REMAIN!", True),
+        ("vote  remain", True),
+        ("vote-remain", True),
+        ("ｖｏｔｅ remain", True),
+        ("vo\u00adte rem\u200bain", True),
+        ("you vote remainers", False),
+        ("air conditioning", False),
+    ],
 )
 def test_words_on_the_deny_list(content, broken):
     assert (leak(content) == "deny_list") is broken
@@ -105,3 +118,16 @@ class TestInTheRoom:
 
 def test_every_introduction_is_looked_at():
     assert leak("I'm Alice, and I am Bob.") == "another_identity"
+
+
+def test_an_agent_may_be_called_like_an_adjective():
+    assert leak_in("I'm rich, and happy!", "Alice", ("Alice", "Rich", "Happy"), (), "") is None
+
+
+def test_greeting_the_group_by_name_quotes_no_instructions():
+    agents = ["Alice", "Bob", "Charlie", "Diana", "Eve", "Frank", "Gina", "Hal", "Ida", "Jo", "Kim"]
+    roster = ", ".join(agents[1:])
+    chat = Chat(agents=agents, user_response_probability=1, model=lambda _: answered(f"hi {roster}"))
+    chat.participant_posts("hello?")
+    chat.runs_until(60)
+    assert len(chat.messages) == 2

@@ -103,6 +103,12 @@ class TestAnEarlyEnd:
         chat = chat_with(*[instead] * 100, on_model_failure=replace(self.FAILURE))
         assert chat.end_reasons == []
 
+    def test_also_where_every_answer_is_blocked_or_says_nothing(self):
+        nothing = answered(None, status="empty", generation=Generation(text=None))
+        chat = chat_with(answered("a"), nothing, nothing, on_model_failure=self.FAILURE)
+        chat.runs_until(200)
+        assert chat.end_reasons == ["technical"]
+
     def test_not_because_the_room_is_quiet(self):
         chat = chat_with(answered("a"), on_model_failure=self.FAILURE)
         chat.runs_until(500)

@@ -33,6 +33,9 @@ def cleaned(text: str, sender: str = "Alice"):
         "-5 degrees outside",
         "~ish",
         "he assisted the assistant coach",
+        "the virtual assistant on my phone is useless",
+        "as an AI researcher I'd say no",
+        "I'm AI-sceptical",
     ],
 )
 def test_leaves_alone_what_a_person_could_type(text):
@@ -120,3 +123,17 @@ def test_any_text_comes_out_clean_and_is_clean_afterwards(text):
 @given(st.text("Alice:Bob \n\"*_'`-[]()>#1.", max_size=80))
 def test_hostile_mixtures_take_no_time(text):
     sanitize(text * 12, "Alice", MEMBERS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 64_000, "**a " * 16_000, "~~a " * 16_000, "[a](" * 16_000, "a" + " " * 32_000 + "b"],
+    ids=lambda t: t[:6],
+)
+def test_a_degenerate_text_is_cut_before_it_is_looked_at(text):
+    content = cleaned(f"x{text}x").content
+    assert len(content) <= MAX_MESSAGE_CHARACTERS
+
+
+def test_what_was_thought_aloud_does_not_use_up_the_room_for_what_is_said():
+    assert cleaned(f"<think>{'hm ' * 5_000}</think>hi there").content == "hi there"

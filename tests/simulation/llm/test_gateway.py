@@ -26,7 +26,9 @@ NOT_RETRIED = ("auth", "rejected", "timeout", "quota_exhausted", "failed")
 SCHEMA = {"type": "object"}
 USAGE = Usage(input_tokens=1000, output_tokens=500)
 COST = 0.002
-OPENING = [fails("rejected")] * FAILURES_IN_A_ROW
+GONE = fails("rejected", http_status=404)
+"""The model is not there: no session's own words are the reason."""
+OPENING = [GONE] * FAILURES_IN_A_ROW
 """Failures of which each is one call, and which open the circuit."""
 
 
@@ -249,7 +251,7 @@ class TestSlots:
 
 
 class TestHalved:
-    TOO_MANY = fails("rate_limited", retry_after=3600.0)
+    TOO_MANY = fails("rate_limited", retry_after=19.5)  # no turn has the time for it
 
     def test_after_too_many_calls_every_second_turn_of_all_sessions_is_skipped_for_a_minute(self):
         peer = Peer([self.TOO_MANY, ANSWERS])
@@ -273,16 +275,31 @@ class TestCircuit:
 
     @pytest.mark.parametrize("kind", ["unavailable", "timeout", "bad_response", "rejected"])
     def test_after_five_failures_in_a_row_nobody_is_asked(self, kind):
-        peer = Peer([fails(kind, retry_after=60.0)])
+        peer = Peer([fails(kind, retry_after=60.0, http_status=404)])
         came_to = Wired(peer, limits=self.BRIEF).one_after_another(8)
         assert [each.status for each in came_to] == [kind] * 5 + ["circuit_open"] * 3
         assert [each.attempts for each in came_to[5:]] == [()] * 3
         assert peer.calls == 5
 
     def test_the_row_is_one_for_all_sessions(self):
-        peer = Peer([fails("rejected")])
+        peer = Peer([GONE])
         came_to = Wired(peer, limits=self.BRIEF).turns(range(7))
         assert [each.status for each in came_to] == ["rejected"] * 5 + ["circuit_open"] * 2
+
+    def test_what_one_session_wrote_may_be_rejected_for_ever_and_closes_no_door(self):
+        study = Wired(Peer([fails("rejected", http_status=400)]), limits=self.BRIEF)
+        assert {each.status for each in study.one_after_another(30)} == {"rejected"}
+        assert study.problem is None
+
+    def test_what_two_sessions_wrote_is_another_matter(self):
+        study = Wired(Peer([fails("rejected", http_status=400)]), limits=self.BRIEF)
+
+        async def main() -> None:
+            for number in range(12):
+                await turn(study.session(), session_id="ab"[number % 2])
+
+        run_in_virtual_time(main())
+        assert study.states == {"groq:small": "rejected"}
 
     @pytest.mark.parametrize(
         "cured",
@@ -378,7 +395,7 @@ class TestWhatTheServerIsTold:
             pytest.param([ANSWERS], None, "ok", id="all is well"),
             pytest.param([fails("auth")], "model: auth", "auth", id="a refused key"),
             pytest.param([fails("quota_exhausted")], "model: quota_exhausted", "quota_exhausted", id="no quota"),
-            pytest.param([fails("rejected")], "model: rejected", "rejected", id="every call is refused"),
+            pytest.param([GONE], "model: rejected", "rejected", id="every call is refused"),
             pytest.param([fails("timeout")], None, "timeout", id="a hang, which may pass"),
             pytest.param([fails("unavailable", retry_after=60.0)], None, "unavailable", id="an outage, which may pass"),
         ],

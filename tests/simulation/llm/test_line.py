@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from lines import FIRST, Peer
 
-from simulation.llm.line import FIRST_GUESS_SECONDS, HALVED_SECONDS, Halving, Line
+from simulation.llm.line import FIRST_GUESS_SECONDS, HALVED_SECONDS, Halving, Line, Rejections
 from simulation.parameters import GatewayLimits
 
 
@@ -15,19 +16,45 @@ def line(**limits) -> Line:
 class TestHalving:
     def test_nothing_is_skipped_before_there_were_too_many(self):
         subject = Halving()
-        assert not any(subject.skips(float(second)) for second in range(100))
+        assert not any(subject.skips(float(second), "a") for second in range(100))
 
     def test_every_second_turn_is_skipped_for_a_minute(self):
         subject = Halving()
         subject.begin(100.0)
-        assert [subject.skips(100.0) for _ in range(5)] == [True, False, True, False, True]
-        assert not any(subject.skips(100.0 + HALVED_SECONDS) for _ in range(5))
+        assert [subject.skips(100.0, "a") for _ in range(5)] == [True, False, True, False, True]
+        assert not any(subject.skips(100.0 + HALVED_SECONDS, "a") for _ in range(5))
+
+    def test_each_session_gives_up_its_own_half(self):
+        subject = Halving()
+        subject.begin(0.0)
+        skipped = [(name, subject.skips(1.0, name)) for name in ("a", "b") * 10]
+        assert sum(is_skipped for name, is_skipped in skipped if name == "a") == 5
+        assert sum(is_skipped for name, is_skipped in skipped if name == "b") == 5
+
+    @pytest.mark.parametrize(("named", "quiet_until"), [(600.0, 300.0), (100.0, 100.0)])
+    def test_a_wait_that_no_turn_could_sit_out_is_kept_by_all(self, named, quiet_until):
+        subject = Halving()
+        subject.begin(0.0, retry_after=named)
+        assert all(subject.skips(quiet_until - 1, name) for name in "abcdef")
+        assert not subject.skips(quiet_until, "a")
 
     def test_the_minute_begins_anew_with_each_time(self):
         subject = Halving()
         subject.begin(0.0)
         subject.begin(50.0)
-        assert sum(subject.skips(100.0) for _ in range(10)) == 5
+        assert sum(subject.skips(100.0, "a") for _ in range(10)) == 5
+
+
+class TestRejections:
+    def test_one_sessions_words_may_be_the_reason(self):
+        subject = Rejections()
+        assert not any(subject.are_general("a") for _ in range(50))
+
+    def test_two_sessions_are_not(self):
+        subject = Rejections()
+        assert [subject.are_general(name) for name in "aab"] == [False, False, True]
+        subject.end()
+        assert not subject.are_general("b")
 
 
 class TestWhatACallNeeds:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -95,6 +96,27 @@ async def test_what_is_no_list_of_models_is_a_bad_response(wire: str, body: byte
     assert raised.value.kind == "bad_response"
 
 
+@pytest.mark.parametrize("wire", WIRES)
+async def test_where_nobody_listens_the_error_has_no_address(wire: str):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    adapter = adapters_for([wire], {wire: Endpoint(KEY, f"http://127.0.0.1:{port}")})[wire]
+    error = await refused(adapter)
+    await adapter.close()
+    assert error.kind == "unavailable"
+    assert "127.0.0.1" not in str(error)
+    assert str(port) not in str(error)
+
+
+@pytest.mark.parametrize("wire", ["groq", "openai_compatible"])
+async def test_a_prompt_that_is_refused_in_azures_way_is_blocked(wire: str):
+    async with fake_provider() as provider, speaking(provider, wire) as adapter:
+        body = '{"error":{"code":"content_filter","message":"no","status":400}}'
+        provider.fake.behaves("raw", status=400, body=body)
+        assert (await refused(adapter)).kind == "blocked"
+
+
 class TestTheKey:
     @pytest.mark.parametrize("wire", WIRES)
     @pytest.mark.parametrize("before", [0, 290, 299])
@@ -104,6 +126,17 @@ class TestTheKey:
             error = await refused(adapter)
         assert KEY[0] not in str(error).partition("x" * max(before, 1))[2]
         assert KEY not in str(error)
+
+    @pytest.mark.parametrize("wire", WIRES)
+    @pytest.mark.parametrize("escape", ["plain", "unicode"])
+    async def test_it_is_quoted_in_no_spelling_of_json_and_in_no_header(self, wire: str, escape: str):
+        said = KEY if escape == "plain" else "".join(f"\\u{ord(each):04x}" for each in KEY)
+        async with fake_provider() as provider, speaking(provider, wire) as adapter:
+            provider.fake.behaves("raw", status=401, body=f'{{"error":{{"message":"bad key {said}"}}}}')
+            error = await refused(adapter)
+            assert str(error) == "HTTP 401: bad key [key]"
+            provider.fake.behaves("401", headers={"x-request-id": KEY})
+            assert (await refused(adapter)).request_id == "[key]"
 
     @pytest.mark.parametrize("wire", WIRES)
     @pytest.mark.parametrize("behaviour", ["malformed", "drop", "reset"])
