@@ -25,6 +25,7 @@ from simulation.parameters import (
     MAX_SESSION_MINUTES,
     MILLISECONDS,
     MIN_SESSION_MINUTES,
+    NEUTRAL_PARTICIPANT,
     ActWeights,
     Budget,
     GatewayLimits,
@@ -265,7 +266,7 @@ def load_experiment(folder: Path) -> Experiment:
         random_seed=simulation.model.random_seed,
         named_provider=simulation.model.language_model.provider,
         named_model=simulation.model.language_model.model,
-        warnings=tuple(load_warnings(parameters)),
+        warnings=(*load_warnings(parameters), *_naming_warnings(parameters)),
     )
 
 
@@ -280,6 +281,14 @@ def load_warnings(parameters: SimulationParameters, model_latency: float = 0.0) 
             f"with: an answer takes about {load.answer_seconds:.1f} s, so {load.busy_agents:.1f} agents would be "
             f"busy at any time. A session will have about {sustainable:.1f} a minute. "
             f"Lower the rate, add agents, or set timing.scale below 1."
+        )
+
+
+def _naming_warnings(parameters: SimulationParameters) -> Iterator[str]:
+    if "{participant_name}" in parameters.prompt_template and parameters.participant_name is None:
+        yield (
+            f'prompt_template uses {{participant_name}}, but participant_name is null: agents will read "'
+            f'{NEUTRAL_PARTICIPANT}" there, and are told that this is no name. Name the participant, or leave it out.'
         )
 
 
@@ -343,12 +352,20 @@ def _problems_of(path: Path, cls: type[_Settings], error: ValidationError) -> It
         property_schema = _schema_at(schema, parts)
         if each["type"] == "extra_forbidden":
             parent = _resolve(schema, _schema_at(schema, parts[:-1]) or schema)
-            yield Problem(path, key, unknown_key(str(parts[-1]), parent.get("properties", {})))
+            elsewhere = _file_that_knows(key, cls)
+            message = f"belongs in {elsewhere}" if elsewhere else unknown_key(str(parts[-1]), parent["properties"])
+            yield Problem(path, key, message)
         elif each["type"] == "missing":
             yield Problem(path, key, f"missing: {allowed_by(property_schema or {}, schema)} is needed")
         else:
             allowed = allowed_by(property_schema, schema) if property_schema else each["msg"]
             yield Problem(path, key, not_allowed(each["input"], _with_length(each, allowed)))
+
+
+def _file_that_knows(key: str, cls: type[_Settings]) -> str | None:
+    """Return the other file's name, if the key is one of its."""
+    others: dict[str, type[_Settings]] = {SIMULATION_FILE: SimulationSettings, EXPERIMENTAL_FILE: ExperimentalSettings}
+    return next((name for name, each in others.items() if each is not cls and key in each.model_fields), None)
 
 
 def _with_length(error: Any, allowed: str) -> str:

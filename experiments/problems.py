@@ -81,7 +81,7 @@ _TYPES = {
 def _range(schema: Mapping[str, Any]) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None and high is not None:
-        return f" from {low:g} to {high:g}"
+        return f" from {low:,} to {high:,}"
     if "exclusiveMinimum" in schema:
         return f" above {schema['exclusiveMinimum']:g}"
     if low is not None:

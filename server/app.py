@@ -65,7 +65,7 @@ def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(hub.run(), name="hub")
-                keys = tasks.create_task(follow_keys(provider), name="keys")
+                keys = tasks.create_task(follow_keys(settings, provider), name="keys")
                 yield {"settings": settings, "experiment": experiment, "hub": hub, "page": page}
                 keys.cancel()
                 await hub.stop()

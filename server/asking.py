@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from server import models
 from server.errors import InvalidSettings
 from server.settings import ServerSettings
 from simulation.errors import GenerationError
-from simulation.generation import USABLE, Attempt, ChatMessage, GenerateRequest, Scene, is_version_of
+from simulation.generation import USABLE, Attempt, ChatMessage, GenerateRequest, Scene, is_another_model, is_version_of
 from simulation.llm.endpoint import Adapter, Endpoint
 from simulation.llm.pricing import PriceList
 from simulation.llm.registry import NEEDED, WIRE, adapters_for, choices_of
@@ -25,6 +25,8 @@ from simulation.parameters import ModelChoice
 
 LIST_SECONDS = 20.0
 
+HOW_TO_CHOOSE = f"Set one of {', '.join(NEEDED.values())} and LLM_MODEL, in .env say."
+SHOWN_CHARACTERS = 2_000
 ADVICE = {
     "auth": "The key was refused. Look whether {variable} holds it whole; else make a new one with the provider.",
     "quota_exhausted": "The quota of this key is used up. Wait for the next day, or raise it with the provider.",
@@ -43,11 +45,12 @@ ADVICE = {
 # One call
 
 
-def ask(settings: ServerSettings, experiment: Experiment, text: str, *, as_json: bool) -> bool:
+def ask(settings: ServerSettings, settled: models.Settled, text: str, *, as_json: bool) -> bool:
     """Make one call and print it; return whether there was an answer."""
+    experiment, why = settled
     choice = experiment.parameters.language_model
     if choice.provider not in WIRE:
-        raise InvalidSettings([f"--provider: {choice.provider} has no key to try: one of {', '.join(WIRE)}"])
+        raise InvalidSettings([f"nobody to ask: the agents would speak by {choice.provider} ({why}). {HOW_TO_CHOOSE}"])
     prices = models.prices(experiment.folder)
     adapter = adapters_for([choice.provider], models.endpoints(settings))[choice.provider]
     seconds = experiment.parameters.gateway.attempt_seconds
@@ -83,9 +86,23 @@ def _show(attempt: Attempt, text: str, prices: PriceList) -> None:
         table.add_row(f"[bold]{name}[/]", escape(value))
     console = Console(highlight=False)
     console.print(table)
+    for remark in _remarks(attempt):
+        console.print(f"\n{remark}", style="yellow", soft_wrap=True)
+
+
+def _remarks(attempt: Attempt) -> Iterator[str]:
+    served = attempt.generation.served_model if attempt.generation else None
+    if is_another_model(attempt.requested_model, served):
+        yield f"Another model answered: {served!r}. What happens then in a session is language_model.on_model_mismatch."
     if attempt.status in ADVICE:
-        variable = NEEDED[attempt.provider]
-        console.print(f"\n{ADVICE[attempt.status].format(variable=variable)}", style="yellow", soft_wrap=True)
+        yield _advice(attempt.status, attempt.provider)
+
+
+def _advice(status: str, provider: str) -> str:
+    advice = ADVICE.get(status, "").format(variable=NEEDED[provider])
+    if status in ("rejected", "bad_response") and provider == "openai_compatible":
+        advice += f" Does {NEEDED[provider]} end in /v1, as most of these servers want it?"
+    return advice
 
 
 def _rows(attempt: Attempt, text: str, prices: PriceList) -> dict[str, str]:
@@ -93,18 +110,26 @@ def _rows(attempt: Attempt, text: str, prices: PriceList) -> dict[str, str]:
     parameters = ", ".join(f"{name} {value}" for name, value in attempt.parameters.items())
     rows = {"asked": f"{attempt.provider}: {attempt.requested_model}", "parameters": parameters or "none", "text": text}
     if generation is None:
-        return rows | {"status": _status(attempt), "error": attempt.error or ""}
+        return rows | {"status": _status(attempt), "error": attempt.error or "", "time": _time(attempt)}
     usage = generation.usage
     counts = {"in": usage.input_tokens, "out": usage.output_tokens, "thinking": usage.thinking_tokens}
     return rows | {
-        "answer": generation.text or "",
+        "answer": _shortened(generation.text or ""),
         "status": _status(attempt),
         "served by": generation.served_model or "(not said)",
         "finish": f"{generation.finish_reason}{f' ({generation.reason})' if generation.reason else ''}",
         "tokens": ", ".join(f"{count:,} {name}" for name, count in counts.items() if count is not None) or "(not said)",
-        "time": f"{attempt.latency_ms / 1000:.2f} s",
+        "time": _time(attempt),
         "cost": _cost(attempt, prices),
     }
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}… ({len(text):,} characters)"
+
+
+def _time(attempt: Attempt) -> str:
+    return f"{attempt.latency_ms / 1000:.2f} s"
 
 
 def _status(attempt: Attempt) -> str:
@@ -135,11 +160,11 @@ def list_models(settings: ServerSettings, experiment: Experiment, *, as_json: bo
     """Ask every provider that has a key for its models and print them; return whether the settings' are among them."""
     endpoints = models.endpoints(settings)
     if not endpoints:
-        needed = ", ".join(NEEDED.values())
-        raise InvalidSettings([f"no provider can be asked: set one of {needed} (in .env, say)"])
+        raise InvalidSettings([f"no provider can be asked. {HOW_TO_CHOOSE}"])
     listed = asyncio.run(_listed(endpoints))
     named = [choice for choice in choices_of(experiment.parameters) if choice.provider in WIRE]
-    gone = [choice for choice in named if not _is_listed(choice, listed)]
+    lists = {each.provider for each in listed if each.problem is None}
+    gone = [choice for choice in named if choice.provider in lists and not _is_listed(choice, listed)]
     if as_json:
         print(json.dumps(_list_as_json(listed, named, gone), ensure_ascii=False, indent=2))  # noqa: T201
     else:
@@ -202,7 +227,7 @@ def _show_list(listed: list[Listed], named: list[ModelChoice], gone: list[ModelC
         console.print(table, "Prices are for a million tokens.", sep="\n")
     for each in listed:
         if each.problem is not None:
-            advice = ADVICE.get(each.problem.kind, "").format(variable=NEEDED[each.provider])
+            advice = _advice(each.problem.kind, each.provider)
             console.print(
                 f"[red]{each.provider} cannot be used:[/] {escape(str(each.problem))}\n{advice}", soft_wrap=True
             )

@@ -15,7 +15,7 @@ from server import __version__
 from server.errors import InvalidSettings
 
 if TYPE_CHECKING:
-    from experiments.experiment import Experiment
+    from server.models import Settled
     from server.settings import ServerSettings
 
 app = typer.Typer(
@@ -25,6 +25,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+UNSTARTED = "nothing was started"
 
 
 def main() -> None:
@@ -69,8 +72,11 @@ def serve(
     from server.settings import load_settings
 
     if workers > 1:
-        _stop("--workers: sessions of several processes need a shared database, which this version does not have")
-    with _problems_told():
+        _stop(
+            "--workers: sessions of several processes need a shared database, which this version does not have",
+            outcome=UNSTARTED,
+        )
+    with _problems_told(UNSTARTED):
         serve(load_settings(host=host, port=port, experiment_dir=experiment, log_dir=log_dir, allow_demo=allow_demo))
 
 
@@ -94,7 +100,7 @@ def rehearse(
 
 @app.command()
 def ask(
-    text: Annotated[str, typer.Argument(help="What to ask.")] = "Say hello in five words.",
+    text: Annotated[list[str] | None, typer.Argument(help="What to ask.  [default: for a hello]")] = None,
     provider: Provider = None,
     model: Model = None,
     experiment: Folder = Path("config"),
@@ -105,7 +111,7 @@ def ask(
 
     with _problems_told():
         settings, chosen = _settled(experiment, provider, model)
-        if not ask(settings, chosen, text, as_json=as_json):
+        if not ask(settings, chosen, " ".join(text or ["Say hello in five words."]), as_json=as_json):
             sys.exit(1)
 
 
@@ -116,7 +122,7 @@ def models(experiment: Folder = Path("config"), as_json: AsJson = False) -> None
 
     with _problems_told():
         settings, chosen = _settled(experiment, None, None, strictly=False)
-        if not list_models(settings, chosen, as_json=as_json):
+        if not list_models(settings, chosen.experiment, as_json=as_json):
             sys.exit(1)
 
 
@@ -139,14 +145,14 @@ def prompt(
 
 @app.command()
 def replay(
-    log: Annotated[Path, typer.Argument(help="A session's log.")],
+    logs: Annotated[list[Path], typer.Argument(help="Logs of sessions.")],
     as_json: AsJson = False,
 ) -> None:
-    """Re-execute a session from its log, with the model's recorded answers, and compare every record."""
+    """Re-execute sessions from their logs, with the model's recorded answers, and compare every record."""
     from server.replaying import run
 
     with _problems_told():
-        if not run(log, as_json=as_json):
+        if not run(logs, as_json=as_json):
             sys.exit(1)
 
 
@@ -155,17 +161,18 @@ def fake_llm(
     port: Annotated[int, typer.Option(help="Port to listen on, on this machine alone.", min=0, max=65535)] = 9000,
     behaviour: Annotated[str, typer.Option(help="How it answers until told otherwise.")] = "ok",
     latency: Annotated[float, typer.Option(help="Seconds that an answer takes.", min=0, max=3600)] = 0.5,
+    model: Annotated[list[str] | None, typer.Option(help="A model that it has; may be given several times.")] = None,
 ) -> None:
     """Serve a fake provider that speaks like Gemini, Groq and local servers, and fails as told."""
     from server.fakellm.serving import serve
 
     with _problems_told():
-        serve("127.0.0.1", port, behaviour, latency)
+        serve("127.0.0.1", port, behaviour, latency, model)
 
 
 def _settled(
     folder: Path, provider: str | None, model: str | None, *, strictly: bool = True
-) -> tuple[ServerSettings, Experiment]:
+) -> tuple[ServerSettings, Settled]:
     """Return the settings, and the experiment with the model that they settle on."""
     from experiments.experiment import load_experiment
     from server import models
@@ -173,11 +180,11 @@ def _settled(
 
     settings = load_settings(experiment_dir=folder, llm_provider=provider, llm_model=model)
     chosen = models.settled(settings, load_experiment(settings.experiment_folder), strictly=strictly)
-    return settings, chosen.experiment
+    return settings, chosen
 
 
 @contextlib.contextmanager
-def _problems_told() -> Iterator[None]:
+def _problems_told(outcome: str = "nothing was done") -> Iterator[None]:
     """Say what is wrong with settings, files or a model, and exit 2."""
     from experiments.errors import InvalidExperiment
     from simulation.errors import GenerationError
@@ -185,17 +192,17 @@ def _problems_told() -> Iterator[None]:
     try:
         yield
     except InvalidSettings as error:
-        _stop(*error.problems)
+        _stop(*error.problems, outcome=outcome)
     except InvalidExperiment as error:
-        _stop(*map(str, error.problems))
+        _stop(*map(str, error.problems), outcome=outcome)
     except GenerationError as error:
-        _stop(f"language model: {error}")
+        _stop(f"language model: {error}", outcome=outcome)
 
 
-def _stop(*problems: str) -> NoReturn:
+def _stop(*problems: str, outcome: str) -> NoReturn:
     """Say what is wrong and exit 2."""
     for problem in problems:
         typer.echo(problem, err=True)
     count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
-    typer.echo(f"\n{count}; nothing was started.", err=True)
+    typer.echo(f"\n{count}; {outcome}.", err=True)
     sys.exit(2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -31,6 +33,8 @@ from simulation.llm.registry import (
     wire_provider,
 )
 from simulation.parameters import ModelChoice
+
+logger = logging.getLogger("chatroom.model")
 
 PRICES_FILE = "prices.json"
 
@@ -67,13 +71,14 @@ def _price(experiment: Experiment, choice: ModelChoice) -> Price | None:
 
 def _provider(settings: ServerSettings, experiment: Experiment) -> tuple[str, str]:
     if settings.llm_provider is not None:
-        return settings.llm_provider, "LLM_PROVIDER"
+        return settings.llm_provider, "chosen by LLM_PROVIDER"
     if experiment.named_provider is not None:
-        return experiment.named_provider, "language_model.provider"
+        return experiment.named_provider, "chosen by language_model.provider"
     usable = [name for name in WIRE if name in endpoints(settings)]
     named = settings.llm_model or experiment.named_model
     if not usable:
-        return "scripted", "no API key is set"
+        unused = f"{named} is named, but " if named else ""
+        return "scripted", f"{unused}no API key is set"
     keys = " and ".join(NEEDED[name] for name in usable)
     if named is None:
         return "scripted", f"{keys} is set, but no model is named: set LLM_MODEL"
@@ -113,7 +118,9 @@ def _key(secret: SecretStr | None) -> str:
 def _missing(settings: ServerSettings, experiment: Experiment) -> Iterator[str]:
     for choice in choices_of(experiment.parameters):
         if choice.provider not in PROVIDERS:
-            yield f"LLM_PROVIDER: {choice.provider!r} is not allowed: one of {', '.join(PROVIDERS)}"
+            near = difflib.get_close_matches(choice.provider, PROVIDERS, n=1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            yield f"LLM_PROVIDER: {choice.provider!r} is not allowed: one of {', '.join(PROVIDERS)}{meant}"
         elif choice.provider in WIRE:
             yield from _missing_on_the_wire(settings, experiment, choice)
 
@@ -155,6 +162,13 @@ def provider(settings: ServerSettings, experiment: Experiment) -> Provider:
 
 def means(settings: ServerSettings, experiment: Experiment) -> Means:
     ledger = ledger_for(experiment, settings.log_dir, _today)
+    if reached := ledger.spent_up():
+        logger.error(
+            "budget.%s is spent already, as the logs in %s count it: no session will begin. Raise it, or give the "
+            "experiment another experiment_id.",
+            reached,
+            settings.log_dir,
+        )
     return Means(prices=prices(experiment.folder), ledger=ledger, endpoints=endpoints(settings))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.rule import Rule
 from rich.text import Text
 
@@ -14,8 +13,9 @@ from experiments.prompting import first_of_each_kind, prompts_of
 from server.errors import InvalidSettings
 from simulation.generation import GenerateRequest
 
+SESSIONS_LOOKED_AT = 5
 CAUSES = {"background": "of its own accord", "reaction": "because the participant wrote"}
-ACTS = {"message": "a message", "reply": "a quoted reply", "mention": "a message to somebody by name"}
+ACTS = {"message": "A message", "reply": "A quoted reply", "mention": "A message to somebody by name"}
 
 
 def show(experiment: Experiment, agent_name: str | None, seed: int, *, every: bool, as_json: bool) -> None:
@@ -24,12 +24,15 @@ def show(experiment: Experiment, agent_name: str | None, seed: int, *, every: bo
     agent_name = agent_name or names[0]
     if agent_name not in names:
         raise InvalidSettings([f"--agent: {agent_name!r} is not allowed: one of {', '.join(names)}"])
-    prompts = prompts_of(experiment, agent_name, seed)
-    chosen = prompts if every else first_of_each_kind(prompts)
+    if every:
+        chosen = prompts_of(experiment, agent_name, seed)
+    else:  # rare kinds may need more than one session to occur
+        seeds = range(seed, seed + SESSIONS_LOOKED_AT)
+        chosen = first_of_each_kind([each for one in seeds for each in prompts_of(experiment, agent_name, one)])
     if as_json:
         print(json.dumps([_as_json(request) for request in chosen], ensure_ascii=False, indent=2))  # noqa: T201
     else:
-        _print(agent_name, chosen, len(prompts))
+        _print(agent_name, chosen, "all of a rehearsed session" if every else "the first of each kind; --all shows all")
 
 
 def _as_json(request: GenerateRequest) -> dict[str, object]:
@@ -37,22 +40,19 @@ def _as_json(request: GenerateRequest) -> dict[str, object]:
     return {"turn_id": request.turn_id, "cause": request.scene.cause, "act": request.scene.act, "messages": messages}
 
 
-def _print(agent_name: str, chosen: list[GenerateRequest], count: int) -> None:
+def _print(agent_name: str, chosen: list[GenerateRequest], which: str) -> None:
     console = Console(highlight=False)
     if not chosen:
         console.print(Text(f"{agent_name} is asked nothing in this session: nobody writes, or another seed is needed."))
         return
-    _section(console, f"what {agent_name} is (system, the same in every call)", chosen[0].messages[0].content)
+    _section(console, f"What {agent_name} is told in every call, as the system's part", chosen[0].messages[0].content)
     for request in chosen:
         cause, act = request.scene.cause, request.scene.act
-        title = f"{request.turn_id}: {ACTS.get(act, act)}, {CAUSES.get(cause, cause)} (user)"
+        title = f"{ACTS.get(act, act)}, {CAUSES.get(cause, cause)} ({request.turn_id})"
         _section(console, title, request.messages[-1].content)
-    shown = (
-        f"all {count}" if len(chosen) == count else f"{len(chosen)} of {count}: the first of each kind, --all for all"
-    )
-    console.print(Text(f"\nPrompts of one rehearsed session ({shown}). The messages in it are the scripted model's."))
+    console.print(Text(f"These are {which}. What members say in them comes from the scripted model and a script."))
 
 
 def _section(console: Console, title: str, content: str) -> None:
     console.print(Rule(Text(title), align="left"))
-    console.print(Padding(Text(content), (0, 0, 1, 2)))
+    console.print(Text(f"{content}\n"), soft_wrap=True)  # word for word, line for line

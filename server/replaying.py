@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +17,32 @@ from server.errors import InvalidSettings
 from simulation.codec import Record, encode
 
 
-def run(log: Path, *, as_json: bool) -> bool:
-    """Replay `log` and print what came of it; return whether every record was the same. Raise InvalidSettings."""
+def run(logs: Sequence[Path], *, as_json: bool) -> bool:
+    """Replay `logs` and print what came of them; return whether every record was the same. Raise InvalidSettings."""
+    outcomes = [(log, _outcome(log)) for log in logs]
+    if as_json:
+        print(json.dumps([_as_json(log, each) for log, each in outcomes], ensure_ascii=False, indent=2))  # noqa: T201
+    else:
+        for log, outcome in outcomes:
+            _print(log, outcome)
+    return all(outcome.difference is None for _, outcome in outcomes)
+
+
+def _outcome(log: Path) -> Replay:
     try:
-        outcome = replay(list(read_records(log)))
+        return replay(list(read_records(log)))
     except OSError as error:
         raise InvalidSettings([f"{log}: cannot be read ({error.strerror})"]) from None
     except LogError as error:
-        raise InvalidSettings([str(error)]) from None
+        raise InvalidSettings([f"no session's log: {error}"]) from None
     except ValueError as error:
-        raise InvalidSettings([f"{log}: {error}"]) from None
-    if as_json:
-        print(json.dumps(_as_json(outcome), ensure_ascii=False, indent=2))  # noqa: T201
-    else:
-        _print(log, outcome)
-    return outcome.difference is None
+        raise InvalidSettings([f"no session's log: {log}: {error}"]) from None
 
 
-def _as_json(outcome: Replay) -> dict[str, Any]:
+def _as_json(log: Path, outcome: Replay) -> dict[str, Any]:
     found = outcome.difference
     return {
+        "log": str(log),
         "same": found is None,
         "records": outcome.records,
         "messages": outcome.messages,

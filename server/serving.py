@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -93,7 +94,7 @@ def banner(settings: ServerSettings, experiment: Experiment, why: str, listener:
         "logs": f"{settings.log_dir}/  ({_sync(settings)})",
     }
     lines = "\n".join(f"  {name:<11} {value}" for name, value in rows.items())
-    return f"\n  Chatroom Lab {__version__}\n\n{lines}\n\n  Stop with Ctrl+C.\n"
+    return f"\n  Chatroom Lab {__version__}  (process {os.getpid()})\n\n{lines}\n\n  Stop with Ctrl+C.\n"
 
 
 def address(listener: socket.socket) -> str:
@@ -114,7 +115,7 @@ def _model(experiment: Experiment, why: str) -> str:
     choice = experiment.parameters.language_model
     if choice.provider == "scripted":
         return f"scripted: demo replies ({choice.script or choice.model}); {why}"
-    return f"{choice.provider}: {choice.model}; {why}"
+    return f"{choice.provider}: {choice.model}; {why} (`chatroom ask` tries it)"
 
 
 def _sync(settings: ServerSettings) -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from server.errors import InvalidSettings
 
+ENV_FILE = ".env"
 DEFAULT_EXPERIMENT = Path("config")
 PACKAGED_CONFIG = Path(__file__).parent / "default_config"
 CHECKOUT_CONFIG = Path(__file__).parent.parent / "config"
@@ -27,7 +31,7 @@ class ServerSettings(BaseSettings):
     """One object, made once and passed down. Lists are separated by commas."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
+        env_file=ENV_FILE, env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
     )
 
     host: str = "127.0.0.1"
@@ -134,6 +138,8 @@ def experiment_folder(asked_for: Path) -> Path:
 def load_settings(**flags: Any) -> ServerSettings:
     """Return the settings; a flag that is None was not given. Raise InvalidSettings with every problem."""
     given = {name: value for name, value in flags.items() if value is not None}
+    if misspelt := [*_misspelt()]:
+        raise InvalidSettings(misspelt)
     try:
         return ServerSettings(**given)
     except (OSError, UnicodeError) as error:
@@ -142,6 +148,19 @@ def load_settings(**flags: Any) -> ServerSettings:
         raise InvalidSettings(
             [f"{_name(each)}: {_shown(each)}{_lowered(each['msg'])}" for each in error.errors(include_url=False)]
         ) from None
+
+
+def _misspelt() -> Iterator[str]:
+    """Say which names in .env are probably meant to be ours: a study must not run on a setting that was not read."""
+    ours = [name.upper() for name in ServerSettings.model_fields]
+    try:
+        written = dotenv_values(ENV_FILE, encoding="utf-8")
+    except (OSError, UnicodeError):
+        return  # told of by whoever reads it for good
+    for name in written:
+        near = difflib.get_close_matches(name.upper(), ours, n=1, cutoff=0.8)
+        if name.upper() not in ours and near:
+            yield f"{ENV_FILE}: {name}: unknown; did you mean {near[0]}?"
 
 
 def _name(error: Any) -> str:
@@ -153,4 +172,5 @@ def _shown(error: Any) -> str:
 
 
 def _lowered(message: str) -> str:
+    message = message.removeprefix("Value error, ")
     return message[:1].lower() + message[1:]

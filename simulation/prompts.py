@@ -50,7 +50,8 @@ def system_prompts(parameters: SimulationParameters) -> dict[str, str]:
 
 def _system_prompt(parameters: SimulationParameters, persona: Persona) -> str:
     identity = f'You are {persona.name}, one of the members of the group chat "{parameters.group_name}".'
-    described = "" if "{persona}" in parameters.prompt_template else persona.description
+    is_placed = "{persona}" in parameters.prompt_template or not persona.description
+    described = "" if is_placed else f"About {persona.name}: {persona.description}"
     parts = (f"{identity} {_company(parameters, persona)}", described, _filled(parameters, persona))
     return "\n\n".join(part for part in parts if part)
 

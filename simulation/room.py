@@ -76,6 +76,8 @@ from simulation.state import SessionState, Turn, apply, begin, rebuild
 
 FALLBACKS = ("canned", "second_provider")
 """Whoever speaks only because the model does not."""
+MANY_FAILURES = 5
+"""So many turns without a message, and answers that cannot be used are silence too."""
 MOST_NAMES = 20
 """Of models that answered in another's place: whoever calls themselves anew each time is not told of each time."""
 GIVEN_TO_ANOTHER = ("blocked", "filtered")
@@ -332,7 +334,7 @@ class Room:
         for attempt in arrived.attempts:
             of_the_answer = attempt.generation is not None and attempt.status == arrived.status
             self._emit(_model_called(arrived, replace(attempt, status=status) if of_the_answer else attempt, now))
-        self._note_health(arrived, now)
+        self._note_health(arrived, status, now)
         turn = self.state.turns.get(arrived.turn_id)
         if turn is None or self.state.end_reason is not None:
             return  # the turn is gone, but the call was made: the log says so
@@ -351,8 +353,11 @@ class Room:
         leak = leak_in(cleaned.content, sender, parameters.called_names, parameters.deny_list, instructions)
         return cleaned if leak is None else Sanitized("", (*cleaned.rules, leak))
 
-    def _note_health(self, arrived: GenerationArrived, now: float) -> None:
-        """Say when the model falls silent and when it speaks again, so that the time between can be left out."""
+    def _note_health(self, arrived: GenerationArrived, status: str, now: float) -> None:
+        """Say when the model falls silent and when it speaks again, so that the time between can be left out.
+
+        `status` is what became of the answer: one that cannot be used is none, once there were many.
+        """
         state, generation = self.state, arrived.generation
         if arrived.status == "throttled":
             return  # skipped by us, so that the model is asked less: it says nothing of it
@@ -361,6 +366,10 @@ class Room:
             reason = arrived.status if generation is None else generation.reason or arrived.status
             if state.degraded_at is None and not self._is_old_news(arrived):
                 self._emit(ModelDegraded(elapsed=now, provider=provider, reason=reason))
+            return
+        if status not in USABLE:
+            if state.degraded_at is None and state.failures >= MANY_FAILURES:
+                self._emit(ModelDegraded(elapsed=now, provider=provider, reason=status))
             return
         if state.degraded_at is not None:
             seconds = round(now - state.degraded_at, MILLISECONDS)

@@ -169,7 +169,7 @@ def _cut(text: str) -> str:
     """Cut a long text where a sentence ends, or else a word."""
     if len(text) <= MAX_MESSAGE_CHARACTERS:
         return text
-    head = text[:MAX_MESSAGE_CHARACTERS]
+    head = text[: MAX_MESSAGE_CHARACTERS - 1]  # one is left for the ellipsis
     sentence_end = max(head.rfind(mark) for mark in (". ", "! ", "? ", "… ", "\n"))
     if sentence_end > MAX_MESSAGE_CHARACTERS // 3:
         return head[: sentence_end + 1]

@@ -56,10 +56,11 @@ class Turn(NamedTuple):
 class SessionState:
     """`position` counts what the participant can see; `sent` maps their client_message_id to what they posted with it;
     `reactions` maps (message_id, member) to the emoji; `next_post_at` is the tick of the next background draw;
-    `waiting` holds the turns that wait, oldest first, by the agent that they are for (None: anybody); `degraded_at` is
-    since when the model gives no answers, `model_answered_at` when it last gave one; `failing_since` is when the first
-    turn came to nothing since an agent last spoke; `served_models` are pairs of the model asked and another that
-    answered.
+    `waiting` holds the turns that wait, oldest first, by the agent that they are for (None: anybody).
+
+    `degraded_at` is since when the model gives no answers, `model_answered_at` when it last gave one; `failing_since`
+    is when the first turn came to nothing since an agent last spoke, `failures` how many have; `served_models` are
+    pairs of the model asked and another that answered.
     """
 
     start: SessionStarted
@@ -81,6 +82,7 @@ class SessionState:
     degraded_at: float | None = None
     model_answered_at: float = 0.0
     failing_since: float | None = None
+    failures: int = 0
     served_models: set[tuple[str, str]] = field(default_factory=set)
     end_reason: str | None = None
 
@@ -122,8 +124,9 @@ def apply(state: SessionState, event: AnyEvent) -> SessionState:  # noqa: C901  
             _count(state, event)
         case TurnDropped():
             state.turns.pop(event.turn_id, None)
-            if event.reason != "stale" and state.failing_since is None:
-                state.failing_since = event.elapsed
+            if event.reason != "stale":
+                state.failures += 1
+                state.failing_since = event.elapsed if state.failing_since is None else state.failing_since
         case ReactionAdded():
             _reacted(state, event)
         case ParticipantArrived():
@@ -163,7 +166,7 @@ def _posted(state: SessionState, event: MessagePosted) -> None:
         if event.client_message_id is not None:
             state.sent[event.client_message_id] = event
     else:
-        state.failing_since = None
+        state.failing_since, state.failures = None, 0
 
 
 def _planned(state: SessionState, event: TurnPlanned) -> None:

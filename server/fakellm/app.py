@@ -21,7 +21,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from server.fakellm import wire
-from server.fakellm.behaviours import BEHAVIOURS, Behaviour, Reply, behaviour
+from server.fakellm.behaviours import Behaviour, Reply, behaviour, described
 from server.fakellm.connections import Connections
 
 MOST_QUEUED = 10_000
@@ -44,13 +44,16 @@ class Asking:
 
 @dataclass(slots=True)
 class Fake:
-    """`behaviour` is how it answers; `queued` goes before it, one a request. `keys` None takes any key."""
+    """`behaviour` is how it answers; `queued` goes before it, one a request. `keys` None takes any key.
+    `is_strict`: it does not have models besides `models`.
+    """
 
     behaviour: Behaviour = field(default_factory=Behaviour)
     queued: deque[Behaviour] = field(default_factory=deque)
     requests: deque[Asking] = field(default_factory=lambda: deque(maxlen=MOST_REMEMBERED))
     models: tuple[str, ...] = MODELS
     keys: set[str] | None = None
+    is_strict: bool = False
     in_flight: int = 0
     most_in_flight: int = 0
     connections: Connections = field(default_factory=Connections)
@@ -85,8 +88,9 @@ def create_app(fake: Fake) -> Starlette:
     async def models(request: Request) -> Response:
         await _remember(request, fake)
         kind = wire.GEMINI if "x-goog-api-key" in request.headers else wire.CHAT
-        if refused := _refused(fake, _asked(request, kind)):
-            return _response(refused)
+        asked = _asked(request, kind)
+        if refused := _refused(fake, asked) or _refusal(fake.behaviour.reply(asked)):
+            return await _hanging(request) if refused.hangs else _response(refused)
         if kind == wire.GEMINI:
             listed = [
                 {"name": f"models/{name}", "supportedGenerationMethods": ["generateContent"]} for name in fake.models
@@ -121,7 +125,10 @@ def create_app(fake: Fake) -> Starlette:
 async def _switched(request: Request, fake: Fake) -> Response:
     try:
         if request.method == "PUT":
-            fake.behaves(**await request.json())
+            told = await request.json()
+            if not isinstance(told, dict) or "name" not in told:
+                raise ValueError('say {"name": "hang"} or the like; GET tells which names there are')
+            fake.behaves(**told)
         elif request.method == "POST":
             queued = Fake()  # all of them or none
             for each in await request.json():
@@ -130,7 +137,7 @@ async def _switched(request: Request, fake: Fake) -> Response:
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         return _json({"error": str(error).encode("ascii", "backslashreplace").decode()}, 422)
     return _json(
-        {"name": fake.behaviour.name, **fake.behaviour.parameters, "queued": len(fake.queued), "known": [*BEHAVIOURS]}
+        {"name": fake.behaviour.name, **fake.behaviour.parameters, "queued": len(fake.queued), "known": described()}
     )
 
 
@@ -158,10 +165,27 @@ def _refused(fake: Fake, asked: wire.Asked) -> Reply | None:
     return behaviour("401", message="API key not valid.").reply(asked)
 
 
+def _unknown_model(fake: Fake, asked: wire.Asked) -> Reply | None:
+    if not fake.is_strict or asked.model.removeprefix("models/") in fake.models:
+        return None
+    return behaviour("404", message=f"The model {asked.model} is not found.").reply(asked)
+
+
+def _refusal(reply: Reply) -> Reply | None:
+    """The part of a behaviour that a request for the list of models meets with as well."""
+    is_page = "html" in reply.headers.get("content-type", "")
+    return reply if reply.status != 200 or reply.hangs or is_page else None
+
+
+async def _hanging(request: Request) -> Response:
+    await _leaves(request, None)
+    return Response(status_code=499)
+
+
 async def _generate(request: Request, fake: Fake, kind: str, model: str, *, streams: bool) -> Response:
     asking = await _remember(request, fake)
     asked = _asked(request, kind, len(fake.requests), model, asking.body)
-    reply = _refused(fake, asked) or fake.next_behaviour().reply(asked)
+    reply = _refused(fake, asked) or _unknown_model(fake, asked) or fake.next_behaviour().reply(asked)
     fake.in_flight += 1
     fake.most_in_flight = max(fake.most_in_flight, fake.in_flight)
     try:

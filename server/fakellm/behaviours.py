@@ -71,75 +71,91 @@ def ok(
     thinking_tokens: int = 0,
     cached_tokens: int = 0,
 ) -> Reply:
-    """`latency` in seconds."""
+    """An answer: `text`, after `latency` seconds, with `thinking_tokens` and `cached_tokens`."""
     said = Said(line(asked) if text is None else text, thinking_tokens=thinking_tokens, cached_tokens=cached_tokens)
     return _says(asked, said, delay=latency)
 
 
 def echo(asked: Asked) -> Reply:
+    """Says what it was asked, the instructions too: what a model must never do."""
     return _says(asked, Said(f"{asked.system}\n\n{asked.prompt}"))
 
 
 def served(asked: Asked, model: str = "another-model") -> Reply:
+    """Another model answers: `model`."""
     return _says(asked, Said(line(asked)), model)
 
 
 def huge(asked: Asked) -> Reply:
+    """A million characters."""
     text = "This is a long sentence that goes on about nothing. " * (HUGE_CHARACTERS // 50)
     return _says(asked, Said(text))
 
 
 def length(asked: Asked, text: str = "This sentence is whole. This one is cut in the mid") -> Reply:
+    """Cut at the limit of tokens: `text`."""
     return _says(asked, Said(text, "MAX_TOKENS"))
 
 
 def thinking_only(asked: Asked) -> Reply:
+    """Thinks until its tokens are used up, and says nothing."""
     return _says(asked, Said(None, "MAX_TOKENS", thinking_tokens=100))
 
 
 def blocked(asked: Asked) -> Reply:
+    """The prompt is refused by a filter."""
     return _says(asked, Said(None, "SAFETY", blocked="PROHIBITED_CONTENT"))
 
 
 def candidate(asked: Asked, finish: str = "SAFETY", text: str | None = None) -> Reply:
+    """An answer with another finish reason: `finish` (one of Gemini's words), `text`."""
     return _says(asked, Said(text, finish))
 
 
 def empty(asked: Asked) -> Reply:
+    """No answer at all, with a 200."""
     return Reply(body=orjson.dumps(nothing(asked)))
 
 
 def empty_text(asked: Asked) -> Reply:
+    """An answer without a character."""
     return _says(asked, Said(""))
 
 
 def null_content(asked: Asked) -> Reply:
+    """An answer without text."""
     return _says(asked, Said(None))
 
 
 def function_call(asked: Asked) -> Reply:
+    """A call of a tool instead of text."""
     return _says(asked, Said(None, parts=[{"functionCall": {"name": "look", "args": {}}}]))
 
 
 def raw(asked: Asked, status: int = 200, body: str = "", content_type: str = "application/json") -> Reply:
+    """Whatever you say: `status`, `body`, `content_type`."""
     return Reply(status, body.encode(), {"content-type": content_type})
 
 
 def html(asked: Asked, status: int = 200) -> Reply:
+    """A page, as a proxy would show it: `status`."""
     return Reply(status, HTML, {"content-type": "text/html"})
 
 
 def cut(asked: Asked) -> Reply:
+    """Half of the JSON."""
     whole = orjson.dumps(answer(asked, Said(line(asked))))
     return Reply(body=whole[: len(whole) // 2])
 
 
 def drip(asked: Asked, pause: float = 0.25, chunk_bytes: int = 40) -> Reply:
+    """A few bytes now and then: `pause` in seconds, `chunk_bytes`."""
     whole = orjson.dumps(answer(asked, Said(line(asked))))
     return Reply(body=whole, pause=pause, chunk_bytes=chunk_bytes)
 
 
 def hang(asked: Asked) -> Reply:
+    """Nothing, until the asker leaves."""
     return Reply(hangs=True)
 
 
@@ -150,6 +166,7 @@ def status(
     headers: Mapping[str, str] | None = None,
     in_list: bool = False,
 ) -> Reply:
+    """An error status: `code`, `message`, `headers`."""
     body = refusal(asked, code, message)
     return Reply(code, orjson.dumps([body] if in_list else body), headers or {})
 
@@ -182,11 +199,13 @@ def quota(asked: Asked, kind: str = "day") -> Reply:
 
 
 def redirect(asked: Asked) -> Reply:
+    """A redirect to elsewhere."""
     return Reply(302, b"", {"location": "http://127.0.0.1:9/elsewhere"})
 
 
 def _breaking(how: Breaks) -> Callable[[Asked], Reply]:
     def breaking(asked: Asked) -> Reply:
+        """The connection breaks."""
         return Reply(body=orjson.dumps(answer(asked, Said(line(asked)))), breaks=how)
 
     return breaking
@@ -194,6 +213,7 @@ def _breaking(how: Breaks) -> Callable[[Asked], Reply]:
 
 def _with_status(code: int) -> Callable[..., Reply]:
     def with_status(asked: Asked, **details: Any) -> Reply:
+        """This status: `message`, `headers`."""
         return status(asked, code, **details)
 
     return with_status
@@ -242,3 +262,8 @@ def behaviour(name: str, **parameters: Any) -> Behaviour:
     except (TypeError, AttributeError) as error:
         raise ValueError(f"{name}: {error}") from None
     return chosen
+
+
+def described() -> dict[str, str]:
+    """Return what each behaviour does, by name."""
+    return {name: (each.__doc__ or "").partition("\n")[0] for name, each in BEHAVIOURS.items()}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import uvicorn
 
 from server.errors import InvalidSettings
-from server.fakellm.app import Fake, create_app
+from server.fakellm.app import MODELS, Fake, create_app
 from server.fakellm.behaviours import behaviour
 from server.listening import listening_socket
 
@@ -18,7 +20,7 @@ BANNER = """
 
   It answers: {name}. To have it fail, while it runs:
   curl -X PUT http://{address}/fake/behaviour -H 'content-type: application/json' -d '{{"name": "hang"}}'
-  All behaviours: http://{address}/fake/behaviour   What it was asked: http://{address}/fake/requests
+  What it can do: http://{address}/fake/behaviour   What it was asked: http://{address}/fake/requests
 
   Stop with Ctrl+C.
 """
@@ -35,15 +37,15 @@ def config_for(fake: Fake) -> uvicorn.Config:
     )
 
 
-def serve(host: str, port: int, name: str, latency: float) -> None:
+def serve(host: str, port: int, name: str, latency: float, models: Sequence[str] | None = None) -> None:
     """Serve until told to stop; raise InvalidSettings."""
-    fake = Fake()
+    fake = Fake(models=tuple(models or MODELS), is_strict=True)
     try:
         fake.behaviour = behaviour(name, **({"latency": latency} if name in ("ok", "latency") else {}))
     except ValueError as error:
         raise InvalidSettings([f"--behaviour: {error}"]) from None
     listener = listening_socket(host, port)
     address = f"{host}:{listener.getsockname()[1]}"
-    models = ", ".join(fake.models)
-    print(BANNER.format(address=address, name=name, models=models), flush=True)  # noqa: T201  for whoever started it
+    offered = ", ".join(fake.models)
+    print(BANNER.format(address=address, name=name, models=offered), flush=True)  # noqa: T201  for whoever started it
     uvicorn.Server(config_for(fake)).run(sockets=[listener])

@@ -6,10 +6,13 @@ calls that are under way when a limit is reached still go over it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from simulation.parameters import Budget
+
+logger = logging.getLogger("chatroom.model")
 
 
 @dataclass(slots=True)
@@ -42,6 +45,7 @@ class Ledger:
     experiment: Spent = field(default_factory=Spent)
     day: Spent = field(default_factory=Spent)
     date: str = ""
+    _told: str | None = None
 
     def spent_up(self) -> str | None:
         """Return the limit that keeps every session from asking, if one is reached."""
@@ -56,8 +60,14 @@ class Ledger:
     def spent_up_by(self, session: Spent) -> str | None:
         """Return the limit that keeps this session from asking, if one is reached."""
         b = self.budget
-        reached = session.reaches(b.calls_per_session, b.tokens_per_session, b.cost_per_session)
-        return f"{reached}_per_session" if reached else self.spent_up()
+        if reached := session.reaches(b.calls_per_session, b.tokens_per_session, b.cost_per_session):
+            return f"{reached}_per_session"
+        everybodys = self.spent_up()
+        if everybodys != self._told:
+            self._told = everybodys
+            if everybodys:
+                logger.error("budget.%s is spent: agents are silent, and no session begins", everybodys)
+        return everybodys
 
     def count_call(self, session: Spent) -> None:
         self._turn_the_page()

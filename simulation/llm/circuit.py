@@ -12,6 +12,7 @@ turn is the probe, or nobody would ever make one.
 from __future__ import annotations
 
 import logging
+import os
 from math import inf
 
 logger = logging.getLogger("chatroom.model")
@@ -27,6 +28,17 @@ STOPPING = {"auth": inf, "quota_exhausted": QUOTA_PROBE_SECONDS}
 """What opens the circuit at once: seconds until a probe."""
 KEEPS_OUT = (*STOPPING, "rejected")
 """What keeps new sessions out: whoever came now would meet nobody, and not for minutes only."""
+
+
+PROBED = f"One call every {PROBE_SECONDS:g} s tries whether it is back."
+ADVICE = {
+    "auth": "The key was refused: nobody is asked and no session begins until there is a new one. "
+    "Put it into .env, then kill -HUP {pid} (or start the server again).",
+    "quota_exhausted": f"The quota is used up: no session begins, and one call every {QUOTA_PROBE_SECONDS / 60:g} "
+    "minutes tries whether there is more.",
+    "rejected": "No session begins. Is the model's name right, and does it know what language_model sets? "
+    "`chatroom ask` and `chatroom models` tell.",
+}
 
 
 class Circuit:
@@ -93,7 +105,7 @@ class Circuit:
             self._probe_at = probe_at
         if self.open_because != kind:
             log = logger.error if kind in KEEPS_OUT else logger.warning
-            log("%s: %s, not asked for now: %s", self._name, kind, message)
+            log("%s: %s (%s). %s", self._name, kind, message, ADVICE.get(kind, PROBED).format(pid=os.getpid()))
             self._opened_at = now
         self.open_because = kind
         self._probe_at = max(self._probe_at, probe_at if self.is_final else 0.0)  # probes that are given out stay so

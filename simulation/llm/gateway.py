@@ -238,7 +238,7 @@ class Admitted(_Wrapper):
         if error.kind == "timeout" and had < self._line.needs_seconds:
             return
         if error.kind == "rate_limited":
-            self._line.halving.begin(now(), error.retry_after)
+            self._line.too_many(now(), error.retry_after)
         if error.kind == "rejected" and not self._is_general(error, request):
             return
         circuit.failed(error.kind, _briefly(error), now(), error.retry_after)
@@ -432,10 +432,10 @@ class Gateway:
         """Why no session should begin, if so: no model would say a word."""
         if reached := self._ledger.spent_up():
             return f"budget: {reached}"
-        away = [line for line in self._lines.values() if line.circuit.keeps_out(now())]
-        if self._local or len(away) < len(self._lines):
+        problems = [line.problem(now()) for line in self._lines.values()]
+        if self._local or not all(problems):
             return None  # where one of two still answers, sessions have their agents
-        return f"model: {away[0].circuit.open_because}"
+        return f"model: {problems[0]}"
 
     async def use(self, adapters: Mapping[str, Adapter]) -> None:
         """Speak through other clients from now on: sessions go on. A call that is under way on

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from math import inf
 
-from simulation.generation import GenerateRequest, Generation, is_another_model
+from simulation.generation import USABLE, GenerateRequest, Generation, is_another_model, status_of
 from simulation.llm.circuit import Circuit
 from simulation.llm.endpoint import Adapter
 from simulation.parameters import GatewayLimits
@@ -17,6 +17,10 @@ HALVED_SECONDS = 60.0
 """How long every second turn is skipped after the provider said that there were too many."""
 FIRST_GUESS_SECONDS = 5.0
 """What a call is taken to need until one was answered."""
+MANY_USELESS = 10
+"""So many answers in a row that nothing could be made of are told of."""
+MISMATCH_SECONDS = 300.0
+"""How long no session begins after another model answered, where the settings say that this ends sessions."""
 MOST_NAMES = 20
 """Of models that answered: whoever calls themselves anew each time is not told of each time."""
 LONG_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 20.0, 300.0
@@ -39,6 +43,9 @@ class Line:
         self.halving = Halving()
         self.rejections = Rejections()
         self._usual_seconds = FIRST_GUESS_SECONDS
+        self._useless = 0
+        self._mismatched_until = -inf
+        self._stops_on_mismatch = limits.on_model_mismatch == "stop"
         self._wire = adapter.model(model)
         self._served: set[str | None] = set()
 
@@ -48,12 +55,48 @@ class Line:
 
     async def generate(self, request: GenerateRequest) -> Generation:
         generation = await self._wire.generate(request)
-        served = generation.served_model
+        self._note_model(generation.served_model)
+        self._note_use(status_of(generation))
+        return generation
+
+    def problem(self, now: float) -> str | None:
+        """Why no session should begin that speaks through this line alone, if so."""
+        if self.circuit.keeps_out(now):
+            return self.circuit.open_because
+        return "another model answers" if now < self._mismatched_until else None
+
+    def _note_model(self, served: str | None) -> None:
+        is_another = is_another_model(self.model, served)
+        if is_another and self._stops_on_mismatch:
+            self._mismatched_until = asyncio.get_running_loop().time() + MISMATCH_SECONDS
         if served not in self._served and len(self._served) < MOST_NAMES:
             self._served.add(served)
-            if is_another_model(self.model, served):
-                logger.warning("%s: %s was asked for, %r answers", self.provider, self.model, served)
-        return generation
+            if is_another:
+                end = ": sessions end, and none begin for now" if self._stops_on_mismatch else ""
+                logger.warning("%s: %s was asked for, %r answers%s", self.provider, self.model, served, end)
+
+    def _note_use(self, status: str) -> None:
+        """Tell of a model that answers and says nothing."""
+        if status in USABLE:
+            if self._useless >= MANY_USELESS:
+                logger.warning("%s (%s): answers can be used again", self.provider, self.model)
+            self._useless = 0
+            return
+        self._useless += 1
+        if self._useless == MANY_USELESS:
+            logger.warning("%s (%s): %d answers in a row were %s", self.provider, self.model, MANY_USELESS, status)
+
+    def too_many(self, now: float, retry_after: float | None) -> None:
+        """The provider said that there were too many calls."""
+        if not self.halving.is_on(now):
+            logger.warning(
+                "%s (%s): too many calls: every second turn is skipped for %g s (language_model.requests_per_minute "
+                "keeps below a limit)",
+                self.provider,
+                self.model,
+                HALVED_SECONDS,
+            )
+        self.halving.begin(now, retry_after)
 
     def took(self, seconds: float) -> None:
         """Take note of how long an answer took."""
@@ -64,6 +107,7 @@ class Line:
         self.adapter = adapter
         self._wire = adapter.model(self.model)
         self.circuit = Circuit(f"{adapter.provider} ({self.model})")
+        self._mismatched_until = -inf
 
 
 class Pace:
@@ -94,9 +138,12 @@ class Halving:
         self._quiet_until = -inf
         self._skipped_last: dict[str, bool] = {}
 
+    def is_on(self, now: float) -> bool:
+        return now < self._until
+
     def begin(self, now: float, retry_after: float | None = None) -> None:
         """There were too many; `retry_after` is the wait that the provider named."""
-        if now >= self._until:
+        if not self.is_on(now):
             self._skipped_last.clear()
         self._until = now + HALVED_SECONDS
         if retry_after is not None and retry_after > LONG_WAIT_SECONDS:
@@ -106,7 +153,7 @@ class Halving:
         """Whether this turn of a session is to be skipped."""
         if now < self._quiet_until:
             return True
-        if now >= self._until:
+        if not self.is_on(now):
             return False
         skipped = not self._skipped_last.get(session_id, False)
         self._skipped_last[session_id] = skipped

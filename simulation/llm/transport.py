@@ -27,6 +27,8 @@ CONNECT_SECONDS = 10.0
 BACKSTOP_SECONDS = 900.0
 """No deadline of the settings is later; this one is for a call that has none."""
 IDLE_SECONDS = 30.0
+SHORTEST_SECRET = 8
+"""A key of fewer characters is a placeholder, and may be part of any word."""
 
 JSON_HEADERS = {"content-type": "application/json"}
 """What an SDK is shown of an answer's headers: it needs no more, and a server's own may be no ASCII."""
@@ -102,7 +104,7 @@ class Pool:
 
     def _without_secret(self, text: str) -> str:
         """Some providers quote the key that they refuse."""
-        return text.replace(self._secret, "[key]") if self._secret else text
+        return text.replace(self._secret, "[key]") if len(self._secret) >= SHORTEST_SECRET else text
 
     async def close(self) -> None:
         self._is_closed = True

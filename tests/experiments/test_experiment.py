@@ -89,7 +89,7 @@ WRONG_VALUES = [
     ("user_response_probability", 1.1, "a number from 0 to 1"),
     ("context_window_size", -1, "a whole number from 0"),
     ("context_window_size", 1.5, "a whole number"),
-    ("session_duration_minutes", 0.01, "a number from 0.05 to 1440"),
+    ("session_duration_minutes", 0.01, "a number from 0.05 to 1,440"),
     ("num_agents", 4, "num_agents: 4 is not allowed: agent_names has 5 names"),
     ("num_agents", 0, "a whole number from 1 to 100"),
     ("agent_names", [], "a list that is not empty"),
@@ -115,7 +115,7 @@ WRONG_VALUES = [
     ("agent_names", ["Alice", "Guest", "Charlie", "Diana", "Eve"], "what models are told the participant is called"),
     ("participant_name", " ", 'participant_name: " " is not allowed: a name with something in it'),
     ("group_name", "\t", "group_name: "),
-    ("timing", {"typing_characters_per_second": 1e-300}, "a number from 0.1 to 10000"),
+    ("timing", {"typing_characters_per_second": 1e-300}, "a number from 0.1 to 10,000"),
     ("act_weights", {"message": 0.001, "reply": 0, "mention": 0, "reaction": 1}, "act_weights.reaction: at most 20"),
     ("language_model", "gpt", 'language_model: "gpt" is not allowed: an object, {...}, which may have provider, model'),
     ("random_seed", -1, "random_seed: -1 is not allowed"),
@@ -247,3 +247,18 @@ def test_every_duration_is_one_that_a_clock_of_milliseconds_can_reach(tmp_path: 
     chosen = experiment(tmp_path, session_duration_minutes=0.0555555, reconnect_grace_seconds=1 / 3).parameters
     assert chosen.duration_seconds == 3.333
     assert chosen.reconnect_grace_seconds == 0.333
+
+
+def test_a_key_of_the_other_file_is_told_where_it_belongs(tmp_path):
+    write_settings(tmp_path, on_model_failure={"mode": "canned"}, experimental={"messages_per_minute": 6})
+    with pytest.raises(InvalidExperiment) as raised:
+        load_experiment(tmp_path)
+    text = str(raised.value)
+    assert "simulation_settings.json: on_model_failure: belongs in experimental_settings.json" in text
+    assert "experimental_settings.json: messages_per_minute: belongs in simulation_settings.json" in text
+
+
+def test_a_template_that_names_a_participant_without_a_name_is_warned_of(tmp_path):
+    template = "Talk to {participant_name}."
+    assert "participant_name is null" in "".join(experiment(tmp_path, prompt_template=template).warnings)
+    assert experiment(tmp_path, prompt_template=template, participant_name="Sam").warnings == ()

@@ -37,7 +37,21 @@ async def statuses(client: httpx2.AsyncClient, count: int) -> list[int]:
 class TestSwitch:
     async def test_tells_how_the_fake_behaves_and_how_it_could(self, client):
         told = (await client.get("/fake/behaviour")).json()
-        assert told == {"name": "ok", "queued": 0, "known": [*BEHAVIOURS]}
+        assert (told["name"], told["queued"]) == ("ok", 0)
+        assert list(told["known"]) == [*BEHAVIOURS]
+        assert all(told["known"].values()), "each says what it does"
+
+    async def test_the_list_of_models_fails_as_everything_else_does(self, client):
+        await client.put("/fake/behaviour", json={"name": "401"})
+        assert (await client.get("/openai/v1/models")).status_code == 401
+
+    @pytest.mark.parametrize("times", [0, -1, 10**9])
+    async def test_no_queue_is_without_end(self, client, times):
+        assert (await client.post("/fake/queue", json=[{"name": "ok", "times": times}])).status_code == 422
+
+    @pytest.mark.parametrize("content", [b"[" * 100_000, b'{"name": "\\ud800"}', b'"hang"'])
+    async def test_a_switch_that_is_turned_wrongly_says_so(self, client, content):
+        assert (await client.put("/fake/behaviour", content=content)).status_code == 422
 
     async def test_sets_the_behaviour_from_now_on(self, client):
         told = await client.put("/fake/behaviour", json={"name": "503", "message": "busy"})

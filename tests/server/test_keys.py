@@ -55,7 +55,7 @@ async def test_a_new_key_is_asked_with_at_once(env_file: Path):
         subject = await gateway(provider, "old")
         assert await status(subject) == "auth"
         write(env_file, provider, "new")
-        await take_keys(subject)
+        await take_keys(subject, {})
         assert await status(subject) == "ok"
         await subject.close()
 
@@ -77,7 +77,7 @@ async def test_what_cannot_be_used_changes_nothing(env_file: Path, caplog: pytes
         provider.fake.keys = {"old"}
         subject = await gateway(provider, "old")
         write(env_file, provider, "new", **changes)
-        await take_keys(subject)
+        await take_keys(subject, {})
         assert "the keys stay as they were" in caplog.text
         assert await status(subject) == "ok"
         await subject.close()
@@ -93,7 +93,7 @@ def broken_env_file(request: pytest.FixtureRequest, env_file: Path) -> None:
 async def test_an_env_file_that_is_gone_or_half_written_changes_nothing():
     async with fake_provider() as provider:
         subject = await gateway(provider, "old")
-        await take_keys(subject)
+        await take_keys(subject, {})
         assert await status(subject) == "ok"
         await subject.close()
 
@@ -106,7 +106,7 @@ async def test_a_call_that_is_under_way_on_the_old_key_is_made_again_on_the_new(
             asking = tasks.create_task(status(subject))
             await provider.until(lambda: provider.fake.in_flight == 1)
             write(env_file, provider, "new")
-            await take_keys(subject)
+            await take_keys(subject, {})
         assert asking.result() == "ok"
         assert [asking.headers["authorization"] for asking in provider.asked] == ["Bearer old", "Bearer new"]
         await subject.close()
@@ -119,5 +119,25 @@ async def test_a_model_without_a_key_has_nothing_to_take(caplog: pytest.LogCaptu
         def for_session(self, start):
             """Nobody asks."""
 
-    await take_keys(Local())
+    await take_keys(Local(), {})
     assert "needs no key" in caplog.text
+
+
+@pytest.mark.parametrize(("key", "words"), [("old", "the same key as before"), ("new", "another key or address")])
+async def test_the_server_log_says_whether_it_is_another_key(env_file: Path, caplog, key: str, words: str):
+    async with fake_provider() as provider:
+        subject = await gateway(provider, "old")
+        write(env_file, provider, key)
+        await take_keys(subject, {"groq": provider.endpoint("groq", "old")})
+        await subject.close()
+    assert words in caplog.text
+
+
+async def test_a_key_in_the_environment_wins_and_the_server_log_says_so(env_file: Path, caplog, monkeypatch):
+    monkeypatch.setenv("GROQ_API_KEY", "old")
+    async with fake_provider() as provider:
+        subject = await gateway(provider, "old")
+        write(env_file, provider, "new")
+        await take_keys(subject, {"groq": provider.endpoint("groq", "old")})
+        await subject.close()
+    assert "GROQ_API_KEY is set in the environment" in caplog.text

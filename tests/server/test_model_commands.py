@@ -79,7 +79,7 @@ class TestAsk:
     async def test_without_a_key_it_says_what_is_missing(self, folder: Path):
         shown = await chatroom("ask", folder=folder)
         assert shown.returncode == 2
-        assert "one of gemini, groq, openai_compatible" in shown.stderr
+        assert "GEMINI_API_KEY, GROQ_API_KEY, OPENAI_COMPATIBLE_BASE_URL" in shown.stderr
         shown = await chatroom("ask", "--provider", "gemini", folder=folder)
         assert "GEMINI_API_KEY: missing" in shown.stderr
 
@@ -159,7 +159,7 @@ class TestReplay:
     async def test_a_log_that_was_changed(self, folder: Path, log: Path):
         forge(log)
         shown = await chatroom("replay", str(log), "--json", folder=folder)
-        outcome = json.loads(shown.stdout)
+        (outcome,) = json.loads(shown.stdout)
         assert shown.returncode == 1
         assert outcome["same"] is False
         assert outcome["difference"]["seq"] == outcome["records"] + 1
@@ -180,8 +180,10 @@ async def test_the_fake_serves_and_is_switched_while_it_runs(tmp_path: Path):
     with Process(*CHATROOM, "fake-llm", "--port", "0", "--latency", "0", folder=tmp_path) as fake:
         address = fake.read_until("GROQ_BASE_URL").rpartition("GROQ_BASE_URL=")[2].strip()
         async with httpx2.AsyncClient(trust_env=False, base_url=address) as client:
-            ask = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+            ask = {"model": "fake-small", "messages": [{"role": "user", "content": "hello"}]}
             assert (await client.post("/openai/v1/chat/completions", json=ask)).status_code == 200
+            unknown = {**ask, "model": "nosuch"}
+            assert (await client.post("/openai/v1/chat/completions", json=unknown)).status_code == 404
             await client.put("/fake/behaviour", json={"name": "503"})
             assert (await client.post("/openai/v1/chat/completions", json=ask)).status_code == 503
 

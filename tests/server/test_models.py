@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chatrooms import started
 from folders import experiment
 from providers import KEY, fake_provider
 from servers import Process, run_command, serving
@@ -14,6 +16,9 @@ from servers import Process, run_command, serving
 from server import models
 from server.errors import InvalidSettings
 from server.settings import ServerSettings, load_settings
+from simulation.codec import Record, encode
+from simulation.events import TurnPlanned
+from simulation.parameters import ModelChoice
 
 NO_KEY = "no API key is set"
 
@@ -36,6 +41,17 @@ def warnings(folder: Path, settings: dict[str, Any], **changes: Any) -> str:
     return "\n".join(chosen.warnings)
 
 
+CALL = TurnPlanned(
+    elapsed=1.0,
+    turn_id="turn-1",
+    agent_name="Alice",
+    cause="background",
+    act="message",
+    target=None,
+    drawn_at=1.0,
+    pace=1.0,
+    reading_seconds=1.0,
+)
 GEMINI = {"gemini_api_key": KEY}
 GROQ = {"groq_api_key": KEY}
 IN_FILE = {"language_model": {"provider": "gemini", "model": "in-file"}}
@@ -45,15 +61,15 @@ IN_FILE = {"language_model": {"provider": "gemini", "model": "in-file"}}
     ("settings", "changes", "expected"),
     [
         ({}, {}, ("scripted", "neighbourhood", NO_KEY)),
-        ({"llm_model": "m"}, {}, ("scripted", "neighbourhood", NO_KEY)),
-        ({"llm_model": "m", "llm_provider": "scripted"}, {}, ("scripted", "m", "LLM_PROVIDER")),
+        ({"llm_model": "m"}, {}, ("scripted", "neighbourhood", f"m is named, but {NO_KEY}")),
+        ({"llm_model": "m", "llm_provider": "scripted"}, {}, ("scripted", "m", "chosen by LLM_PROVIDER")),
         (GEMINI, {}, ("scripted", "neighbourhood", "GEMINI_API_KEY is set, but no model is named: set LLM_MODEL")),
         ({**GEMINI, "llm_model": "m"}, {}, ("gemini", "m", "GEMINI_API_KEY is set")),
         (GEMINI, {"language_model": {"model": "named"}}, ("gemini", "named", "GEMINI_API_KEY is set")),
-        (GEMINI, IN_FILE, ("gemini", "in-file", "language_model.provider")),
-        ({**GEMINI, "llm_model": "m"}, IN_FILE, ("gemini", "m", "language_model.provider")),
-        ({**GROQ, "llm_provider": "groq", "llm_model": "m"}, IN_FILE, ("groq", "m", "LLM_PROVIDER")),
-        ({"llm_provider": "scripted"}, IN_FILE, ("scripted", "neighbourhood", "LLM_PROVIDER")),
+        (GEMINI, IN_FILE, ("gemini", "in-file", "chosen by language_model.provider")),
+        ({**GEMINI, "llm_model": "m"}, IN_FILE, ("gemini", "m", "chosen by language_model.provider")),
+        ({**GROQ, "llm_provider": "groq", "llm_model": "m"}, IN_FILE, ("groq", "m", "chosen by LLM_PROVIDER")),
+        ({"llm_provider": "scripted"}, IN_FILE, ("scripted", "neighbourhood", "chosen by LLM_PROVIDER")),
         (
             {"openai_compatible_base_url": "http://127.0.0.1:11434/v1", "llm_model": "m"},
             {},
@@ -155,7 +171,7 @@ async def test_the_banner_says_which_model_and_why(tmp_path: Path):
     async with fake_provider() as provider:
         values = {name.upper(): str(value) for name, value in provider.settings("groq").items()}
         with Process("-m", "server", "--port", "0", folder=tmp_path, environment=values) as server:
-            assert "groq: fake-small; LLM_PROVIDER" in server.read_until("page")
+            assert "groq: fake-small; chosen by LLM_PROVIDER" in server.read_until("page")
 
 
 @pytest.mark.parametrize(
@@ -185,3 +201,40 @@ async def test_a_key_with_space_around_it_works(tmp_path: Path):
         async with serving(tmp_path, settings=settings):
             found = models.endpoints(ServerSettings(_env_file=None, **settings))
             assert found["groq"].api_key == KEY
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("LLM_PROVDER", "LLM_PROVIDER"),
+        ("LLM_MODELL", "LLM_MODEL"),
+        ("GEMINI_KEY", "GEMINI_API_KEY"),
+        ("llm_mdoel", "LLM_MODEL"),
+    ],
+)
+def test_a_misspelt_name_in_the_env_file_keeps_a_study_from_running_on_the_demo(
+    tmp_path: Path, monkeypatch, name: str, meant: str
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(f"{name}=x\nPATH_TO_SOMETHING_ELSE=1\nMY_OWN=2\n")
+    with pytest.raises(InvalidSettings) as raised:
+        load_settings()
+    assert str(raised.value) == f".env: {name}: unknown; did you mean {meant}?"
+
+
+def test_a_misspelt_provider_is_told_what_was_meant(tmp_path: Path):
+    assert "did you mean gemini?" in problems(tmp_path, {"llm_provider": "gemni"})
+
+
+def test_a_budget_that_is_spent_already_is_told_of_before_anybody_is_turned_away(tmp_path: Path, caplog):
+    loaded = experiment(tmp_path / "config", budget={"calls_per_experiment": 1}, experimental={"experiment_id": "s"})
+    start = replace(started(language_model=ModelChoice(provider="groq", model="m")), experiment_id="s")
+    lines = [
+        encode(Record(1, "2026-11-24T00:00:00+00:00", start)),
+        encode(Record(2, "2026-11-24T00:00:01+00:00", CALL)),
+    ]
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a.json").write_bytes(b"".join(lines))
+    models.means(ServerSettings(_env_file=None, log_dir=tmp_path / "logs"), loaded)
+    assert "calls_per_experiment is spent already" in caplog.text
+    assert "experiment_id" in caplog.text

@@ -136,7 +136,7 @@ class TestARefusedKey:
         for text in (log, process.output):
             assert "good-key" not in text
             assert "bad-key" not in text
-        assert "keys read again for gemini" in process.output
+        assert "SIGHUP: gemini: another key or address is used from now on" in process.output
 
 
 def write_env(folder: Path, provider: FakeProvider, key: str) -> None:
@@ -153,7 +153,7 @@ class TestTheServerLog:
     async def test_it_has_no_word_of_a_provider_or_a_participant(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ):
-        caplog.set_level("DEBUG")
+        caplog.set_level("INFO")
         async with fake_provider() as provider:
             provider.fake.behaves("401", message="your prompt was: my phone number is 07700 900123\nERROR forged")
             settings = provider.settings("groq")
@@ -164,7 +164,7 @@ class TestTheServerLog:
                     return (await post_start(server)).status_code == 503
 
                 await until(refuses)
-        assert "auth, not asked for now: HTTP 401" in caplog.text
+        assert "auth (HTTP 401). The key was refused" in caplog.text
         for word in ("07700", "forged", KEY):
             assert word not in caplog.text
 

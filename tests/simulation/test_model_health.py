@@ -40,6 +40,20 @@ def test_an_answer_that_cannot_be_used_is_one_all_the_same(status):
     assert health(chat_with(answered("a"), nothing)) == []
 
 
+def test_answers_that_cannot_be_used_are_silence_once_there_were_many():
+    nothing = answered(None, status="empty", generation=Generation(text=None))
+    chat = chat_with(answered("a"), *[nothing] * 7, answered("b"))
+    assert health(chat) == [("llm_degraded", 6), ("llm_recovered", 8)]
+    assert chat.of(ModelDegraded)[0].reason == "empty"
+
+
+def test_a_turn_that_we_skipped_says_nothing_of_the_model():
+    chat = chat_with(None)
+    turn = chat.requests[0]
+    chat.takes(GenerationArrived(turn_id=turn.turn_id, agent_name=turn.scene.agent_name, prompt="", status="throttled"))
+    assert health(chat) == []
+
+
 @pytest.mark.parametrize("source", ["canned", "second_provider"])
 def test_who_speaks_instead_does_not_hide_that_the_model_is_away(source):
     instead = answered("hm", generation=Generation(text="hm", source=source, reason="auth"))

@@ -16,7 +16,7 @@ from lines import ANSWERS, HANGS, Peer, Wired, canned, fails, request, says, sec
 from simulation.generation import Attempt, Generation, Usage
 from simulation.llm.circuit import FAILURES_IN_A_ROW, PROBE_SECONDS, QUOTA_PROBE_SECONDS
 from simulation.llm.gateway import RETRY_WAIT_SECONDS, CannedLines
-from simulation.llm.line import HALVED_SECONDS
+from simulation.llm.line import HALVED_SECONDS, MISMATCH_SECONDS
 from simulation.llm.registry import local_provider, not_taken_by, taken_by
 from simulation.parameters import Budget, ModelChoice, OnModelFailure, Sampling
 from simulation.runtime.clock import run_in_virtual_time
@@ -765,6 +765,16 @@ class TestLettingIn:
         study.one_turn()
         assert study.problem == "model: quota_exhausted"
         assert study.problem_after(QUOTA_PROBE_SECONDS) is None
+
+    def test_where_another_model_ends_sessions_none_begins_for_a_while(self):
+        peer = Peer([says(served_model="another")])
+        study = Wired(peer, limits={"on_model_mismatch": "stop"})
+        study.one_turn()
+        assert study.problem == "model: another model answers"
+        assert study.problem_after(MISMATCH_SECONDS) is None
+        warned = Wired(Peer([says(served_model="another")]))
+        warned.one_turn()
+        assert warned.problem is None
 
     def test_after_a_refused_key_never(self):
         study = Wired(Peer([fails("auth")]))
