@@ -16,9 +16,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from experiments.errors import InvalidExperiment
-from experiments.problems import Problem, allowed_by, key_path, not_allowed, unknown_key
+from experiments.problems import Problem, allowed_by, key_path, not_allowed, shown, unknown_key
 from simulation import pacing
 from simulation.errors import InvalidJson
+from simulation.leaks import leak_in
 from simulation.parameters import (
     MAX_AGENTS,
     MAX_MESSAGES_PER_MINUTE,
@@ -40,6 +41,7 @@ from simulation.parameters import (
     weight_problems,
 )
 from simulation.prompts import template_problems
+from simulation.sanitize import sanitize
 from simulation.strict_json import UTF8_BOM, parse
 
 SIMULATION_FILE = "simulation_settings.json"
@@ -266,7 +268,7 @@ def load_experiment(folder: Path) -> Experiment:
         random_seed=simulation.model.random_seed,
         named_provider=simulation.model.language_model.provider,
         named_model=simulation.model.language_model.model,
-        warnings=(*load_warnings(parameters), *_naming_warnings(parameters)),
+        warnings=(*load_warnings(parameters), *_naming_warnings(parameters), *_canned_warnings(parameters)),
     )
 
 
@@ -290,6 +292,17 @@ def _naming_warnings(parameters: SimulationParameters) -> Iterator[str]:
             f'prompt_template uses {{participant_name}}, but participant_name is null: agents will read "'
             f'{NEUTRAL_PARTICIPANT}" there, and are told that this is no name. Name the participant, or leave it out.'
         )
+
+
+def _canned_warnings(parameters: SimulationParameters) -> Iterator[str]:
+    """Canned lines pass what every message must pass: one that does not would never be said."""
+    names = parameters.called_names
+    for index, line in enumerate(parameters.on_model_failure.lines):
+        content, rules = sanitize(line, names[0], names)
+        leak = leak_in(content, names[0], names, parameters.deny_list, "")
+        if not content or leak:
+            broken = leak or ", ".join(rules)
+            yield f"on_model_failure.lines[{index}]: {shown(line)} would never be said: it breaks the rule {broken}"
 
 
 # Reading

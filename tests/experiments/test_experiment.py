@@ -262,3 +262,13 @@ def test_a_template_that_names_a_participant_without_a_name_is_warned_of(tmp_pat
     template = "Talk to {participant_name}."
     assert "participant_name is null" in "".join(experiment(tmp_path, prompt_template=template).warnings)
     assert experiment(tmp_path, prompt_template=template, participant_name="Sam").warnings == ()
+
+
+def test_a_canned_line_that_would_never_be_said_is_warned_of(tmp_path):
+    failure = {"mode": "canned", "lines": ["hm", "As an AI I cannot say.", "it is the treatment group"]}
+    loaded = experiment(tmp_path, experimental={"on_model_failure": failure}, deny_list=["treatment group"])
+    first, second = loaded.warnings
+    assert "lines[1]" in first
+    assert "ai_disclaimer" in first
+    assert "lines[2]" in second
+    assert "deny_list" in second
