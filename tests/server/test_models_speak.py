@@ -245,10 +245,12 @@ async def run_again(provider: RecordedProvider, records: list[Record]) -> list[R
     start, log = records[0].event, ListLog()
     assert isinstance(start, SessionStarted)
     session = SimulationSession(start, model=provider.for_session(start), clock=VirtualClock(), log=log)
-    for posted in messages(records):
-        if posted.sender == "user":
+    for record in records:
+        posted = record.event
+        if isinstance(posted, MessagePosted) and posted.sender == "user":
             post = ParticipantPosted(content=posted.content, client_message_id=posted.client_message_id)
-            session.call_at(posted.elapsed, partial(session.receive, post))
-    session.call_at(records[-1].elapsed, partial(session.receive, ParticipantLeft()))
+            in_its_place = record.seq * 1e-5  # among what the log has in the same millisecond
+            session.call_at(posted.elapsed + in_its_place, partial(session.receive, post))
+    session.call_at(records[-1].elapsed + 0.01, partial(session.receive, ParticipantLeft()))
     await session.run()
     return log.records
