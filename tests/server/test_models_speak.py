@@ -26,6 +26,8 @@ from simulation.runtime.session import SimulationSession
 EAGER = {"user_response_probability": 1}
 """Every message of the participant is answered, and nobody speaks unasked."""
 IMPATIENT = {"attempt_seconds": 0.5, "turn_seconds": 3}
+PATIENT = {"attempt_seconds": 8, "turn_seconds": 20}
+"""However slow the machine, what comes at all comes in time."""
 
 
 def model_calls(records: list[Record]) -> list[ModelCalled]:
@@ -108,7 +110,7 @@ async def test_no_failure_reaches_the_participant(tmp_path: Path, wire: str, row
     behaviour, status, attempts = FAILURES[row]
     changes: dict[str, Any] = {
         **EAGER,
-        "language_model": IMPATIENT,
+        "language_model": IMPATIENT if status == "timeout" else PATIENT,
         "deny_list": ["treatment group"],
         "prompt_template": "Take up what the others write, above all what is addressed to you. Be brief.",
     }
