@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from string import Formatter
 
 from simulation import casting
@@ -127,6 +128,7 @@ def _line(parameters: SimulationParameters, message: MessagePosted, most: int | 
     return f"{sender}: {content if most is None or len(content) <= most else f'{content[:most]}…'}"
 
 
+@lru_cache(maxsize=4096)  # a message is shown again in every prompt while it is in the window
 def _one_line(content: str) -> str:
     """Keep a message from writing a line of its own, and from opening or closing what it stands in."""
     if not content.isascii():

@@ -332,8 +332,9 @@ class Room:
         if cleaned is not None and not cleaned.content:
             status = "filtered" if cleaned.rules else "empty"
         for attempt in arrived.attempts:
-            of_the_answer = attempt.generation is not None and attempt.status == arrived.status
-            self._emit(_model_called(arrived, replace(attempt, status=status) if of_the_answer else attempt, now))
+            if status != arrived.status and attempt.generation is not None and attempt.status == arrived.status:
+                attempt = replace(attempt, status=status)  # what we thought of the answer
+            self._emit(_model_called(arrived, attempt, now))
         self._note_health(arrived, status, now)
         turn = self.state.turns.get(arrived.turn_id)
         if turn is None or self.state.end_reason is not None:
