@@ -121,3 +121,28 @@ async def test_it_answers_many_at_once(provided):
     async with asyncio.TaskGroup() as tasks:
         asking = [tasks.create_task(model.generate(asks())) for _ in range(20)]
     assert {status_of(checked(task.result())) for task in asking} <= STATUSES
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_what_is_not_the_json_that_was_asked_for_is_asked_for_once_more_and_then_given_up(
+    wire: str, tmp_path: Path
+):
+    schema = {"type": "object", "properties": {"mood": {"type": "string"}}, "required": ["mood"]}
+    async with fake_provider() as peer:
+        start = started(language_model=ModelChoice(provider=wire, model=MODEL))
+        prices, ledger = PriceList("USD", "2026-11-24", {}), Ledger(Budget(), lambda: "2026-11-24")
+        means = Means(prices, ledger, {wire: peer.endpoint(wire)})
+        gateway = await asyncio.to_thread(wire_provider, start.parameters, tmp_path, means)
+        model = gateway.for_session(start)
+        peer.fake.queue("ok", text="I am fine, thanks")
+        peer.fake.queue("ok", text='{"mood": "fine"}')
+        cured = await model.generate(request(schema=schema))
+        peer.fake.behaves("ok", text="still fine")
+        with pytest.raises(GenerationError) as raised:
+            await model.generate(request(schema=schema))
+        await gateway.close()
+    assert [attempt.status for attempt in cured.attempts] == ["unparsable", "ok"]
+    assert cured.text == '{"mood": "fine"}'
+    assert raised.value.kind == "unparsable"
+    assert [attempt.status for attempt in raised.value.attempts] == ["unparsable", "unparsable"]
+    assert len(peer.asked) == 4
