@@ -13,6 +13,8 @@ from functools import lru_cache
 QUOTED_WORDS = 8
 """So many words in a row that also stand in the agent's own instructions are no coincidence."""
 
+NEVER = r"(?!)"
+
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 _IN_QUOTES = re.compile(r"\"[^\"\n]*\"|“[^”\n]*”|„[^“\n]*“|«[^»\n]*»")
 
@@ -30,8 +32,9 @@ def leak_in(content: str, sender: str, members: Sequence[str], deny_list: Sequen
 
 @lru_cache(maxsize=64)
 def _any_of(phrases: tuple[str, ...]) -> re.Pattern[str]:
-    words = (r"[\s_-]+".join(map(re.escape, _folded(phrase).split())) for phrase in phrases)
-    return re.compile("|".join(rf"(?<!\w){each}(?!\w)" for each in words))
+    folded = [_folded(phrase).split() for phrase in phrases]
+    words = [r"[\s_-]+".join(map(re.escape, each)) for each in folded if each]  # of some phrases, nothing can be seen
+    return re.compile("|".join(rf"(?<!\w){each}(?!\w)" for each in words) or NEVER)
 
 
 def _folded(text: str) -> str:

@@ -84,6 +84,13 @@ def test_words_on_the_deny_list(content, broken):
     assert (leak(content) == "deny_list") is broken
 
 
+@pytest.mark.parametrize("unseen", [" ", "\u200b\u00ad"])
+def test_a_phrase_of_which_nothing_can_be_seen_forbids_nothing(unseen):
+    assert leak("good morning", deny_list=(unseen,)) is None
+    assert leak("good morning", deny_list=(unseen, "vote remain")) is None
+    assert leak("vote remain", deny_list=(unseen, "vote remain")) == "deny_list"
+
+
 def test_without_a_deny_list_nothing_is_on_it():
     assert leak("vote remain", deny_list=()) is None
 
