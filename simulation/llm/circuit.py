@@ -103,7 +103,7 @@ class Circuit:
     def _open(self, kind: str, message: str, now: float, probe_at: float) -> None:
         if self.open_because is None:
             self._probe_at = probe_at
-        if self.open_because != kind:
+        if self.open_because is None or (kind in KEEPS_OUT and kind != self.open_because):
             log = logger.error if kind in KEEPS_OUT else logger.warning
             log("%s: %s (%s). %s", self._name, kind, message, ADVICE.get(kind, PROBED).format(pid=os.getpid()))
             self._opened_at = now

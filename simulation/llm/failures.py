@@ -5,7 +5,7 @@
 | 401, 403; 400 with `API_KEY_INVALID` (Google's way) | auth | the key was refused |
 | 402; 429 of a day's quota or for want of money | quota_exhausted | no wait of ours cures it |
 | 429 | rate_limited | after the wait that it names |
-| 408, 409, 424, 498, 499, 5xx, and any other status | unavailable | it may work the next time |
+| 408, 409, 424, 425, 498, 499, 5xx, and any other status | unavailable | it may work the next time |
 | 400 with `content_filter` (Azure's way) | blocked | the prompt was refused, not the request |
 | 400, 404, 413, 422 and other 4xx | rejected | this request never will |
 | 204, 3xx, no JSON, JSON of another shape | bad_response | somebody else answered, or half an answer came |

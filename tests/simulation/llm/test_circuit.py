@@ -65,6 +65,13 @@ def test_what_is_not_counted_does_not_break_the_row_either():
     assert circuit(*row, "rate_limited", "timeout").open_because == "timeout"
 
 
+def test_it_is_told_once_however_the_failures_take_turns(caplog: pytest.LogCaptureFixture):
+    subject = circuit(*["timeout"] * FAILURES_IN_A_ROW, *["unavailable", "timeout"] * 10)
+    assert len(caplog.records) == 1
+    subject.failed("auth", "HTTP 401", 0.0)
+    assert len(caplog.records) == 2
+
+
 class TestProbes:
     def test_one_call_each_ten_seconds_whether_or_not_the_one_before_has_come_back(self):
         subject = circuit(*["timeout"] * FAILURES_IN_A_ROW)
