@@ -47,10 +47,11 @@ class Settled(NamedTuple):
 
 
 def settled(settings: ServerSettings, experiment: Experiment, *, strictly: bool = True) -> Settled:
-    """Settle which model speaks. Raise InvalidSettings if it could not; unless `strictly`, a key may be missing."""
-    provider, why = _provider(settings, experiment)
+    """Settle which model speaks. Raise InvalidSettings if it could not; unless `strictly`, only for a provider
+    that we do not know: whoever asks which models there are need not have settled on one."""
+    provider, why = _provider(settings, experiment, strictly=strictly)
     chosen = experiment.with_model(provider, _model(settings, experiment, provider))
-    problems = [*_missing(settings, chosen)] if strictly else []
+    problems = [*_unknown(chosen), *(_missing(settings, chosen) if strictly else ())]
     if problems:
         raise InvalidSettings(problems)
     return Settled(replace(chosen, warnings=(*chosen.warnings, *_model_warnings(chosen))), why)
@@ -69,7 +70,7 @@ def _price(experiment: Experiment, choice: ModelChoice) -> Price | None:
     return prices(experiment.folder).price(choice.provider, choice.model)
 
 
-def _provider(settings: ServerSettings, experiment: Experiment) -> tuple[str, str]:
+def _provider(settings: ServerSettings, experiment: Experiment, *, strictly: bool) -> tuple[str, str]:
     if settings.llm_provider is not None:
         return settings.llm_provider, "chosen by LLM_PROVIDER"
     if experiment.named_provider is not None:
@@ -83,7 +84,9 @@ def _provider(settings: ServerSettings, experiment: Experiment) -> tuple[str, st
     if named is None:
         return "scripted", f"{keys} is set, but no model is named: set LLM_MODEL"
     if len(usable) > 1:
-        raise InvalidSettings([f"LLM_PROVIDER: missing: {keys} are set; name the provider of {named}"])
+        if strictly:
+            raise InvalidSettings([f"LLM_PROVIDER: missing: {keys} are set; name the provider of {named}"])
+        return "scripted", f"{keys} are set, and none is named"
     return usable[0], f"{keys} is set"
 
 
@@ -115,13 +118,17 @@ def _key(secret: SecretStr | None) -> str:
     return secret.get_secret_value().strip() if secret else ""
 
 
-def _missing(settings: ServerSettings, experiment: Experiment) -> Iterator[str]:
+def _unknown(experiment: Experiment) -> Iterator[str]:
     for choice in choices_of(experiment.parameters):
         if choice.provider not in PROVIDERS:
             near = difflib.get_close_matches(choice.provider, PROVIDERS, n=1)
             meant = f"; did you mean {near[0]}?" if near else ""
             yield f"LLM_PROVIDER: {choice.provider!r} is not allowed: one of {', '.join(PROVIDERS)}{meant}"
-        elif choice.provider in WIRE:
+
+
+def _missing(settings: ServerSettings, experiment: Experiment) -> Iterator[str]:
+    for choice in choices_of(experiment.parameters):
+        if choice.provider in WIRE:
             yield from _missing_on_the_wire(settings, experiment, choice)
 
 

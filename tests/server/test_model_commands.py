@@ -124,6 +124,20 @@ class TestModels:
         assert (shown.returncode, "fake-large" in shown.stdout) == (1, True)
         assert "no model is named" in shown.stdout
 
+    async def test_with_several_keys_no_provider_need_be_named(self, folder: Path):
+        async with fake_provider() as provider:
+            settings = {**provider.settings("groq"), **provider.settings("gemini"), "llm_provider": ""}
+            environment = {name.upper(): str(value) for name, value in settings.items()}
+            shown = await asyncio.to_thread(run_command, *CHATROOM, "models", folder=folder, environment=environment)
+        assert shown.returncode == 0
+        assert all(part in shown.stdout for part in ("groq", "gemini"))
+
+    async def test_a_provider_that_we_do_not_know_is_named(self, folder: Path):
+        environment = {"GROQ_API_KEY": KEY, "LLM_PROVIDER": "grok"}
+        shown = await asyncio.to_thread(run_command, *CHATROOM, "models", folder=folder, environment=environment)
+        assert shown.returncode == 2
+        assert "did you mean groq?" in shown.stderr
+
 
 class TestPrompt:
     async def test_it_shows_who_the_agent_is_and_what_it_is_asked(self, folder: Path):
