@@ -366,7 +366,8 @@ def _problems_of(path: Path, cls: type[_Settings], error: ValidationError) -> It
         if each["type"] == "extra_forbidden":
             parent = _resolve(schema, _schema_at(schema, parts[:-1]) or schema)
             elsewhere = _file_that_knows(key, cls)
-            message = f"belongs in {elsewhere}" if elsewhere else unknown_key(str(parts[-1]), parent["properties"])
+            known = parent.get("properties", {})
+            message = f"belongs in {elsewhere}" if elsewhere else unknown_key(str(parts[-1]), known)
             yield Problem(path, key, message)
         elif each["type"] == "missing":
             yield Problem(path, key, f"missing: {allowed_by(property_schema or {}, schema)} is needed")
