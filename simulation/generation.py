@@ -17,6 +17,9 @@ from simulation.events import MessagePosted
 MOST_TOKENS = 2**53
 """What every reader of the log can count to."""
 
+MOST_NAMES = 20
+"""Of models that answered in another's place: whoever calls themselves anew each time is not told of each time."""
+
 USABLE = ("ok", "length_cut")
 """The statuses of an answer that becomes a message."""
 

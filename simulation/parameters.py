@@ -118,6 +118,9 @@ class ModelChoice:
 
 FailureMode = Literal["silence", "canned", "second_provider", "end_early"]
 
+FALLBACKS = ("canned", "second_provider")
+"""The modes in which somebody else speaks while the model does not, and the sources of what they say."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnModelFailure:

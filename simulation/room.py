@@ -56,7 +56,7 @@ from simulation.events import (
     TurnDropped,
     TurnPlanned,
 )
-from simulation.generation import USABLE, Attempt, Usage, is_another_model
+from simulation.generation import MOST_NAMES, USABLE, Attempt, Usage, is_another_model
 from simulation.inputs import (
     Crashed,
     EndRequested,
@@ -70,16 +70,12 @@ from simulation.inputs import (
     Tick,
 )
 from simulation.leaks import leak_in
-from simulation.parameters import MILLISECONDS, PARTICIPANT
+from simulation.parameters import FALLBACKS, MILLISECONDS, PARTICIPANT
 from simulation.sanitize import Sanitized, sanitize
 from simulation.state import SessionState, Turn, apply, begin, rebuild
 
-FALLBACKS = ("canned", "second_provider")
-"""Whoever speaks only because the model does not."""
 MANY_FAILURES = 5
 """So many turns without a message, and answers that cannot be used are silence too."""
-MOST_NAMES = 20
-"""Of models that answered in another's place: whoever calls themselves anew each time is not told of each time."""
 GIVEN_TO_ANOTHER = ("blocked", "filtered")
 
 
@@ -363,7 +359,8 @@ class Room:
         if arrived.status == "throttled":
             return  # skipped by us, so that the model is asked less: it says nothing of it
         provider = state.parameters.language_model.provider
-        if generation is None or generation.source in FALLBACKS:
+        was_refused = arrived.status == "blocked"  # the prompt was, not the request: whoever says so is well
+        if (generation is None and not was_refused) or (generation is not None and generation.source in FALLBACKS):
             reason = arrived.status if generation is None else generation.reason or arrived.status
             if state.degraded_at is None and not self._is_old_news(arrived):
                 self._emit(ModelDegraded(elapsed=now, provider=provider, reason=reason))

@@ -48,7 +48,7 @@ from simulation.llm.line import FIRST_GUESS_SECONDS, Line
 from simulation.llm.pricing import PriceList, total_tokens
 from simulation.llm.registry import Provider, taken_by
 from simulation.pacing import draws
-from simulation.parameters import ModelChoice
+from simulation.parameters import FALLBACKS, ModelChoice
 from simulation.strict_json import parse
 
 RETRY_WAIT_SECONDS = 1.0
@@ -57,8 +57,6 @@ LEAST_SECONDS = 1.0
 """What a turn must have left for another call to be worth it."""
 SECONDS_FOR_THE_SECOND = 5.0
 """What is left to a second provider of the turn's time, at most half of it."""
-INSTEAD = ("canned", "second_provider")
-"""What an experiment may have somebody else speak by while the model does not."""
 CURED_BY_RETRY = ("rate_limited", "unavailable", "bad_response", "unparsable")
 
 stamina.instrumentation.set_on_retry_hooks([])  # every attempt stands in the session's log, with its reason
@@ -339,6 +337,7 @@ class Fallback(_Wrapper):
     """Whoever speaks while the model does not. What was tried before is in the answer's attempts.
 
     Not for a turn that was skipped since there were too many: that the model is well and asked less is the point of it.
+    Nor where it was the prompt that was refused: the model is well, and the turn goes to another agent.
     """
 
     def __init__(self, inner: LanguageModel, instead: LanguageModel, source: str) -> None:
@@ -350,7 +349,7 @@ class Fallback(_Wrapper):
         try:
             return await self.inner.generate(request)
         except GenerationError as error:
-            if error.kind == "throttled":
+            if error.kind in ("throttled", "blocked"):
                 raise
             first = error
         try:
@@ -403,7 +402,7 @@ class Gateway:
     def for_session(self, start: SessionStarted) -> LanguageModel:
         parameters = start.parameters
         spent, failure, seconds = Spent(), parameters.on_model_failure, parameters.gateway.turn_seconds
-        first = self._composed(parameters.language_model, start, spent, may_wait=failure.mode not in INSTEAD)
+        first = self._composed(parameters.language_model, start, spent, may_wait=failure.mode not in FALLBACKS)
         if failure.mode == "canned":
             first = Fallback(first, CannedLines(failure.lines, start.seed), "canned")
         elif failure.mode == "second_provider" and failure.second is not None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from math import inf
 
-from simulation.generation import USABLE, GenerateRequest, Generation, is_another_model, status_of
+from simulation.generation import MOST_NAMES, USABLE, GenerateRequest, Generation, is_another_model, status_of
 from simulation.llm.circuit import Circuit
 from simulation.llm.endpoint import Adapter
 from simulation.parameters import GatewayLimits
@@ -21,8 +21,6 @@ MANY_USELESS = 10
 """So many answers in a row that nothing could be made of are told of."""
 MISMATCH_SECONDS = 300.0
 """How long no session begins after another model answered, where the settings say that this ends sessions."""
-MOST_NAMES = 20
-"""Of models that answered: whoever calls themselves anew each time is not told of each time."""
 LONG_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 20.0, 300.0
 """A wait that the provider names and that no turn could sit out is kept by all of them, up to the second figure."""
 FORGETTING = 0.9

@@ -40,6 +40,17 @@ def test_an_answer_that_cannot_be_used_is_one_all_the_same(status):
     assert health(chat_with(answered("a"), nothing)) == []
 
 
+def test_a_prompt_that_was_refused_was_answered_all_the_same():
+    assert health(chat_with(answered("a"), failed("blocked"), answered("b"))) == []
+
+
+def test_prompts_that_are_refused_are_silence_once_there_were_many():
+    refused_to_both = [failed("blocked")] * 2  # for the turn goes to another agent
+    chat = chat_with(answered("a"), *refused_to_both * 5, answered("b"))
+    assert health(chat) == [("llm_degraded", 3), ("llm_recovered", 6)]
+    assert chat.of(ModelDegraded)[0].reason == "blocked"
+
+
 def test_answers_that_cannot_be_used_are_silence_once_there_were_many():
     nothing = answered(None, status="empty", generation=Generation(text=None))
     chat = chat_with(answered("a"), *[nothing] * 7, answered("b"))

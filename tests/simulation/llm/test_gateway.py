@@ -758,6 +758,12 @@ class TestWhoeverSpeaksInstead:
         _, skipped, _ = Wired(peer, on_model_failure=canned("hm")).turns([0, 1, 2])
         assert (skipped.status, skipped.text) == ("throttled", None)
 
+    @pytest.mark.parametrize("failure", [canned("hm"), second_provider()], ids=["canned", "second provider"])
+    def test_a_prompt_that_is_refused_is_for_another_agent(self, failure: OnModelFailure):
+        first, second = Peer([fails("blocked", http_status=400)]), Peer([ANSWERS], provider="gemini")
+        came_to = Wired(first, second, on_model_failure=failure).one_turn()
+        assert (came_to.status, came_to.text, second.calls) == ("blocked", None, 0)
+
 
 class TestLettingIn:
     def test_after_a_used_up_quota_new_sessions_come_in_when_a_probe_is_due(self):
