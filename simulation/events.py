@@ -22,6 +22,7 @@ class Cause(StrEnum):
 
     BACKGROUND = "background"
     REACTION = "reaction"
+    STIMULUS = "stimulus"
 
 
 class Act(StrEnum):
@@ -41,7 +42,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionStarted(Event):
-    """The first record: all that is needed to read, resume and re-execute the rest."""
+    """The first record: all that is needed to read, resume and re-execute the rest.
+
+    `levels` are the condition's, by factor; `assignment` says how the condition came about (method, allocation,
+    sequence number, stratum), `consent` what the participant agreed to and when (version, sha256, given_at).
+    """
 
     event_type: ClassVar[str] = "session_start"
 
@@ -50,7 +55,11 @@ class SessionStarted(Event):
     simulation_config: Mapping[str, Any]
     format_version: int = FORMAT_VERSION
     experiment_id: str | None = None
+    experiment_sha256: str | None = None
     condition: str | None = None
+    levels: Mapping[str, str] = field(default_factory=dict)
+    assignment: Mapping[str, Any] | None = None
+    consent: Mapping[str, str] | None = None
     participant_id: str
     seed: int
     parameters: SimulationParameters
@@ -172,6 +181,19 @@ class ModelMismatch(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StimulusBegun(Event):
+    """A stimulus's moment has come: `number` counts them as the file does, from 1; `trigger` is what it waited for.
+    The turn that shows it follows.
+    """
+
+    event_type: ClassVar[str] = "stimulus"
+
+    number: int
+    turn_id: str
+    trigger: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TurnAnswered(Event):
     """Text is in hand. It was cleaned by the rules in `sanitized`, and is shown at `appears_at`."""
 
@@ -184,6 +206,7 @@ class TurnAnswered(Event):
     source: str
     typing_at: float
     appears_at: float
+    card: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +223,10 @@ class TurnDropped(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessagePosted(Event):
-    """A message. The record's `data` has a `timestamp` as well: the envelope's, where the seed has it."""
+    """A message. The record's `data` has a `timestamp` as well: the envelope's, where the seed has it.
+
+    `card` is a news card (`headline`, `source`, `text`); `content` then is the same as text.
+    """
 
     event_type: ClassVar[str] = "message"
 
@@ -214,6 +240,7 @@ class MessagePosted(Event):
     source: str
     turn_id: str | None = None
     sanitized: tuple[str, ...] = ()
+    card: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,6 +303,7 @@ KnownEvent = (
     | ModelDegraded
     | ModelRecovered
     | ModelMismatch
+    | StimulusBegun
     | TurnAnswered
     | TurnDropped
     | MessagePosted

@@ -105,13 +105,14 @@ def answer_moments(
     The model's latency lies inside the time that a person would take to read and type. If it took longer than that,
     the answer still shows a moment of typing: text does not fall out of the air.
     """
-    typing = _typing_seconds(timing, pace, characters)
+    typing = typing_seconds(timing, pace, characters)
     shown = min(typing, timing.scale * timing.typing_least_seconds)
     appears_at = max(ready_to_type_at + typing, arrived_at + shown)
     return Moments(round(max(appears_at - typing, arrived_at), 3), round(appears_at, 3))
 
 
-def _typing_seconds(timing: Timing, pace: float, characters: int) -> float:
+def typing_seconds(timing: Timing, pace: float, characters: int) -> float:
+    """Return how long a member types a message of `characters`."""
     seconds = pace * characters / timing.typing_characters_per_second
     return timing.scale * min(max(seconds, timing.typing_least_seconds), timing.typing_most_seconds)
 

@@ -176,6 +176,51 @@ class Budget:
     cost_per_day: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """A shared piece of news."""
+
+    headline: str
+    source: str
+    text: str
+
+    @property
+    def content(self) -> str:
+        """The card as text, for whoever is shown no cards: models, the plain protocol, a transcript."""
+        return f"{self.headline}\n{self.text}\n{self.source}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stimulus:
+    """Comes at `at_seconds`, after `after_messages` messages of anybody, or `on` the participant's first: one of them.
+    Says `content`, or shows `card`; `reply_to_last` quotes the newest message.
+    """
+
+    agent: str
+    at_seconds: float | None = None
+    after_messages: int | None = None
+    on: Literal["first_participant_message"] | None = None
+    content: str | None = None
+    card: Card | None = None
+    reply_to_last: bool = False
+
+    @property
+    def text(self) -> str:
+        return self.card.content if self.card else self.content or ""
+
+    @property
+    def trigger(self) -> str:
+        """The key of the settings file that says when."""
+        if self.at_seconds is not None:
+            return "at_seconds"
+        return "after_messages" if self.after_messages is not None else "on"
+
+    @classmethod
+    def from_record(cls, data: Mapping[str, Any]) -> Self:
+        card = data.get("card")
+        return cls(**{**data, "card": None if card is None else Card(**card)})
+
+
 @dataclass(frozen=True, kw_only=True)  # no slots: what follows from the fields is computed once and kept
 class SimulationParameters:
     prompt_template: str
@@ -194,6 +239,8 @@ class SimulationParameters:
     on_model_failure: OnModelFailure = field(default_factory=OnModelFailure)
     budget: Budget = field(default_factory=Budget)
     deny_list: tuple[str, ...] = ()
+    stimuli: tuple[Stimulus, ...] = ()
+    gate: bool = False
 
     def __post_init__(self) -> None:
         problems = [*self._problems()]
@@ -228,6 +275,7 @@ class SimulationParameters:
         values["on_model_failure"] = OnModelFailure.from_record(data.get("on_model_failure", {}))
         values["budget"] = Budget(**data.get("budget", {}))
         values["deny_list"] = tuple(data.get("deny_list", ()))
+        values["stimuli"] = tuple(map(Stimulus.from_record, data.get("stimuli", ())))
         known = {each.name for each in fields(cls)}
         return cls(**{key: value for key, value in values.items() if key in known})
 
@@ -240,6 +288,7 @@ class SimulationParameters:
             if not low <= value <= high:
                 yield ParameterProblem(key, value, f"a number from {low} to {high}")
         yield from weight_problems(self.act_weights)
+        yield from stimulus_problems(self.stimuli, self.agent_names, self.duration_seconds)
         timing = self.timing
         if timing.typing_least_seconds > timing.typing_most_seconds:
             yield ParameterProblem(
@@ -256,6 +305,23 @@ _RANGES = (
     ("duration_seconds", MIN_SESSION_MINUTES * 60, MAX_SESSION_MINUTES * 60),
     ("reconnect_grace_seconds", 0, MAX_SESSION_MINUTES * 60),
 )
+
+
+def stimulus_problems(
+    stimuli: Sequence[Stimulus], agent_names: Sequence[str], duration_seconds: float
+) -> Iterator[ParameterProblem]:
+    """Say what keeps a stimulus from ever being seen."""
+    for index, stimulus in enumerate(stimuli):
+        key = f"stimuli[{index}]"
+        if stimulus.agent not in agent_names:
+            yield ParameterProblem(f"{key}.agent", stimulus.agent, f"one of {', '.join(agent_names)}")
+        if stimulus.at_seconds is not None and stimulus.at_seconds >= duration_seconds:
+            allowed = f"less than the session's length, {duration_seconds:g} seconds"
+            yield ParameterProblem(f"{key}.at_seconds", stimulus.at_seconds, allowed)
+        if [stimulus.at_seconds, stimulus.after_messages, stimulus.on].count(None) != 2:
+            yield ParameterProblem(key, stimulus.trigger, "one of at_seconds, after_messages and on")
+        if (stimulus.content is None) == (stimulus.card is None):
+            yield ParameterProblem(key, stimulus.content, "either content or card")
 
 
 def weight_problems(weights: ActWeights) -> Iterator[ParameterProblem]:

@@ -124,7 +124,7 @@ def _transcript(parameters: SimulationParameters, messages: tuple[MessagePosted,
 
 def _line(parameters: SimulationParameters, message: MessagePosted, most: int | None = None) -> str:
     sender = _participant_name(parameters) if message.sender == PARTICIPANT else message.sender
-    content = _one_line(message.content)
+    content = f"{'(shares some news) ' if message.card else ''}{_one_line(message.content)}"
     return f"{sender}: {content if most is None or len(content) <= most else f'{content[:most]}…'}"
 
 

@@ -14,14 +14,16 @@ A turn is an agent's opportunity. It goes through these stages, each of them one
       │           │               └─────────────────────────► TurnDropped (no usable text)
       └──► TurnDeferred (nobody who could take it is free; FIFO)
 
-An emoji reaction needs no model: it goes from TurnPlanned to ReactionAdded once the agent has read the message.
+An emoji reaction needs no model: it goes from TurnPlanned to ReactionAdded once the agent has read the message. Nor
+does a stimulus, whose text the file has: StimulusBegun, TurnPlanned and TurnAnswered are of one moment.
 
 Invariants
 ==========
 
 * The state changes by `apply(state, event)` alone, and every event goes to the log. So `Room.resume(events)` is the
   room that wrote them.
-* An agent has at most one turn. A turn that finds no agent waits; it is never lost, or the rate would fall.
+* An agent has at most one turn that was drawn. A turn that finds no agent waits; it is never lost, or the rate would
+  fall. A stimulus waits for nobody: it comes when the file says, whatever else its agent is doing.
 * Whatever has come due is done in the order of its time before an input is looked at, however late the wake-up was.
 * SessionEnded is the last event; after it `handle` answers nothing.
 """
@@ -29,12 +31,12 @@ Invariants
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from math import inf
 from typing import NamedTuple, assert_never
 
-from simulation import casting, pacing, prompts
+from simulation import casting, pacing, prompts, stimuli
 from simulation.effects import Acknowledge, Effect, End, Generate, HideTyping, Refuse, ShowTyping
 from simulation.events import (
     Act,
@@ -42,10 +44,7 @@ from simulation.events import (
     Cause,
     ErrorRaised,
     MessagePosted,
-    ModelCalled,
-    ModelDegraded,
     ModelMismatch,
-    ModelRecovered,
     ParticipantArrived,
     ParticipantLost,
     ReactionAdded,
@@ -56,7 +55,7 @@ from simulation.events import (
     TurnDropped,
     TurnPlanned,
 )
-from simulation.generation import MOST_NAMES, USABLE, Attempt, Usage, is_another_model
+from simulation.generation import USABLE
 from simulation.inputs import (
     Crashed,
     EndRequested,
@@ -70,12 +69,11 @@ from simulation.inputs import (
     Tick,
 )
 from simulation.leaks import leak_in
-from simulation.parameters import FALLBACKS, MILLISECONDS, PARTICIPANT
+from simulation.model_health import health_events, model_called
+from simulation.parameters import MILLISECONDS, PARTICIPANT
 from simulation.sanitize import Sanitized, sanitize
 from simulation.state import SessionState, Turn, apply, begin, rebuild
 
-MANY_FAILURES = 5
-"""So many turns without a message, and answers that cannot be used are silence too."""
 GIVEN_TO_ANOTHER = ("blocked", "filtered")
 
 
@@ -99,6 +97,8 @@ class Room:
         self.state = state
         self._system_prompts = prompts.system_prompts(state.parameters)
         self._instructions = prompts.instructions(state.parameters)
+        begin = [stimuli.begins_at(each, state.parameters.timing) for each in state.parameters.stimuli]
+        self._timed_stimuli = {number: at for number, at in enumerate(begin, start=1) if at is not None}
         self._due_at: float | None = None  # what _next_due_at said, until the state changes
         self._events: list[AnyEvent] = []
         self._effects: list[Effect] = []
@@ -132,6 +132,7 @@ class Room:
             state = self.state
             moments = [state.next_post_at, state.start.parameters.duration_seconds]
             moments += [self._given_up_at(), self._out_of_patience_at()]
+            moments += [at for number, at in self._timed_stimuli.items() if number not in state.stimuli_begun]
             moments += [turn.appears_at for turn in state.turns.values()]
             self._due_at = min(moments)
         return self._due_at
@@ -142,6 +143,8 @@ class Room:
         turn = next((turn for turn in state.turns.values() if turn.appears_at == at), None)
         if turn is not None:
             self._finish(turn, now)
+        elif (number := self._stimulus_due(at)) is not None:
+            self._begin_stimulus(number, now)
         elif at == state.parameters.duration_seconds:
             self._end("duration_expired", now)
         elif at == self._given_up_at():
@@ -150,6 +153,10 @@ class Room:
             self._end("technical", now)
         else:
             self._draw_turn(Cause.BACKGROUND, at, now)
+
+    def _stimulus_due(self, at: float) -> int | None:
+        begun = self.state.stimuli_begun
+        return next((n for n, due_at in self._timed_stimuli.items() if due_at == at and n not in begun), None)
 
     def _given_up_at(self) -> float:
         """When a participant whose connection was lost will not be waited for any longer."""
@@ -213,6 +220,7 @@ class Room:
                 source="participant",
             )
         )
+        self._begin_triggered_stimuli(now)
         if pacing.reaction_is_drawn(self.state.parameters, self.state.start.seed, number):
             wanted = self._addressed_agent()
             self._draw_turn(Cause.REACTION, now, now, target=message_id, wanted=wanted)
@@ -330,7 +338,7 @@ class Room:
         for attempt in arrived.attempts:
             if status != arrived.status and attempt.generation is not None and attempt.status == arrived.status:
                 attempt = replace(attempt, status=status)  # what we thought of the answer
-            self._emit(_model_called(arrived, attempt, now))
+            self._emit(model_called(arrived, attempt, now))
         self._note_health(arrived, status, now)
         turn = self.state.turns.get(arrived.turn_id)
         if turn is None or self.state.end_reason is not None:
@@ -351,50 +359,11 @@ class Room:
         return cleaned if leak is None else Sanitized("", (*cleaned.rules, leak))
 
     def _note_health(self, arrived: GenerationArrived, status: str, now: float) -> None:
-        """Say when the model falls silent and when it speaks again, so that the time between can be left out.
-
-        `status` is what became of the answer: one that cannot be used is none, once there were many.
-        """
-        state, generation = self.state, arrived.generation
-        if arrived.status == "throttled":
-            return  # skipped by us, so that the model is asked less: it says nothing of it
-        provider = state.parameters.language_model.provider
-        was_refused = arrived.status == "blocked"  # the prompt was, not the request: whoever says so is well
-        if (generation is None and not was_refused) or (generation is not None and generation.source in FALLBACKS):
-            reason = arrived.status if generation is None else generation.reason or arrived.status
-            if state.degraded_at is None and not self._is_old_news(arrived):
-                self._emit(ModelDegraded(elapsed=now, provider=provider, reason=reason))
-            return
-        if status not in USABLE:
-            if state.degraded_at is None and state.failures >= MANY_FAILURES:
-                self._emit(ModelDegraded(elapsed=now, provider=provider, reason=status))
-            return
-        if state.degraded_at is not None:
-            seconds = round(now - state.degraded_at, MILLISECONDS)
-            self._emit(ModelRecovered(elapsed=now, provider=provider, seconds=seconds))
-        self._compare_models(arrived.attempts, now)
-
-    def _is_old_news(self, arrived: GenerationArrived) -> bool:
-        """Whether the model has answered since the turn was planned that it now failed to answer in time."""
-        turn = self.state.turns.get(arrived.turn_id)
-        return arrived.status == "timeout" and turn is not None and turn.planned.elapsed < self.state.model_answered_at
-
-    def _compare_models(self, attempts: Sequence[Attempt], now: float) -> None:
-        """Say, once for each, that another model answered than the one that was asked."""
-        for attempt in attempts:
-            served = attempt.generation.served_model if attempt.generation else None
-            requested = attempt.requested_model
-            known = self.state.served_models
-            if is_another_model(requested, served) and (requested, served) not in known and len(known) < MOST_NAMES:
-                assert served is not None
-                self._emit(
-                    ModelMismatch(
-                        elapsed=now, provider=attempt.provider, requested_model=requested, served_model=served
-                    )
-                )
-                if self.state.parameters.gateway.on_model_mismatch == "stop":
-                    self._end("technical", now)
-                    return
+        for event in health_events(self.state, arrived, status, now):  # each is in force before the next is asked for
+            self._emit(event)
+            if isinstance(event, ModelMismatch) and self.state.parameters.gateway.on_model_mismatch == "stop":
+                self._end("technical", now)
+                return
 
     def _came_to_nothing(self, turn: Turn, reason: str, now: float, rules: tuple[str, ...] = ()) -> None:
         """Drop a turn without usable text; one that was blocked or filtered goes once to another agent."""
@@ -453,6 +422,8 @@ class Room:
         timing = self.state.parameters.timing
         if timing.stale_answers == "keep" or turn.planned.replaces is not None:
             return False
+        if turn.planned.cause == Cause.STIMULUS:
+            return False
         return len(self.state.messages) - turn.seen >= timing.stale_after_messages
 
     def _redraw(self, planned: TurnPlanned, now: float, wanted: str | None) -> None:
@@ -481,8 +452,10 @@ class Room:
                 source=answered.source,
                 turn_id=planned.turn_id,
                 sanitized=answered.sanitized,
+                card=answered.card,
             )
         )
+        self._begin_triggered_stimuli(now)
 
     def _add_reaction(self, message_id: str, sender: str, emoji: str, now: float, turn_id: str | None = None) -> None:
         self._emit(
@@ -513,6 +486,21 @@ class Room:
             while queue and self._could_plan(queue[0], now):
                 pass
 
+    # Stimuli
+
+    def _begin_triggered_stimuli(self, now: float) -> None:
+        """A message has been posted: begin what waited for it."""
+        state = self.state
+        for number, stimulus in enumerate(state.parameters.stimuli, start=1):
+            if number not in state.stimuli_begun and stimuli.is_triggered(stimulus, state):
+                self._begin_stimulus(number, now)
+
+    def _begin_stimulus(self, number: int, now: float) -> None:
+        for event in stimuli.turn_of(self.state, number, now):
+            self._emit(event)
+            if isinstance(event, TurnAnswered):
+                self._effects.append(ShowTyping(event.agent_name, event.typing_at))
+
     # The rest
 
     def _next_message_id(self) -> str:
@@ -535,34 +523,3 @@ def message_id(session_id: str, position: int) -> str:
     digest = hashlib.sha1(namespace + str(position).encode(), usedforsecurity=False).hexdigest()
     variant = "89ab"[int(digest[16], 16) & 3]
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
-
-
-def _model_called(arrived: GenerationArrived, attempt: Attempt, now: float) -> ModelCalled:
-    generation = attempt.generation
-    usage = generation.usage if generation else Usage()
-    return ModelCalled(
-        elapsed=now,
-        agent_name=arrived.agent_name,
-        prompt=arrived.prompt,
-        response=generation.text if generation else None,
-        error=attempt.error,
-        turn_id=arrived.turn_id,
-        provider=attempt.provider,
-        requested_model=attempt.requested_model,
-        served_model=generation.served_model if generation else None,
-        parameters=attempt.parameters,
-        attempt=attempt.number,
-        status=attempt.status,
-        finish_reason=generation.finish_reason if generation else None,
-        latency_ms=attempt.latency_ms,
-        queue_ms=attempt.queue_ms,
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        thinking_tokens=usage.thinking_tokens,
-        cached_tokens=usage.cached_tokens,
-        cost=attempt.cost,
-        request_id=generation.request_id if generation else attempt.request_id,
-        http_status=attempt.http_status,
-        reason=generation.reason if generation else None,
-        source=generation.source if generation else "model",
-    )

@@ -30,6 +30,7 @@ from simulation.events import (
     ReactionAdded,
     SessionEnded,
     SessionStarted,
+    StimulusBegun,
     TurnAnswered,
     TurnDeferred,
     TurnDropped,
@@ -60,7 +61,7 @@ class SessionState:
 
     `degraded_at` is since when the model gives no answers, `model_answered_at` when it last gave one; `failing_since`
     is when the first turn came to nothing since an agent last spoke, `failures` how many have; `served_models` are
-    pairs of the model asked and another that answered.
+    pairs of the model asked and another that answered. `stimuli_begun` are their numbers, from 1.
     """
 
     start: SessionStarted
@@ -84,6 +85,7 @@ class SessionState:
     failing_since: float | None = None
     failures: int = 0
     served_models: set[tuple[str, str]] = field(default_factory=set)
+    stimuli_begun: set[int] = field(default_factory=set)
     end_reason: str | None = None
 
     @property
@@ -97,7 +99,8 @@ class SessionState:
 
 def begin(start: SessionStarted) -> SessionState:
     """Return the state right after `session_start`."""
-    return SessionState(start, pacing.next_post_at(start.parameters, start.seed, 0, 0.0))
+    first = inf if start.parameters.gate else pacing.next_post_at(start.parameters, start.seed, 0, 0.0)
+    return SessionState(start, first)
 
 
 def rebuild(events: Iterable[AnyEvent]) -> SessionState:
@@ -117,6 +120,8 @@ def apply(state: SessionState, event: AnyEvent) -> SessionState:  # noqa: C901  
             _posted(state, event)
         case TurnPlanned():
             _planned(state, event)
+        case StimulusBegun():
+            state.stimuli_begun.add(event.number)
         case TurnAnswered():
             _answered(state, event)
         case TurnDeferred():
@@ -162,15 +167,17 @@ def _posted(state: SessionState, event: MessagePosted) -> None:
     if event.turn_id is not None:
         state.turns.pop(event.turn_id, None)
     if event.sender == PARTICIPANT:
+        if state.parameters.gate and state.participant_message_count == 0:
+            state.next_post_at = pacing.next_post_at(state.parameters, state.start.seed, 0, event.elapsed)
         state.participant_message_count += 1
         if event.client_message_id is not None:
             state.sent[event.client_message_id] = event
-    else:
+    elif event.source != Cause.STIMULUS:
         state.failing_since, state.failures = None, 0
 
 
 def _planned(state: SessionState, event: TurnPlanned) -> None:
-    if not _no_longer_waits(state, event):
+    if event.cause != Cause.STIMULUS and not _no_longer_waits(state, event):
         _count(state, event)
     # An emoji needs no model: it is given once the message has been read.
     appears_at = inf if event.emoji is None else round(event.elapsed + event.reading_seconds, 3)
