@@ -165,7 +165,7 @@ async def _gateway(settings: ServerSettings) -> AsyncIterator[LanguageModel]:
     with tempfile.TemporaryDirectory() as folder:
         experiment = _experiment(Path(folder), settings)
         gateway = server_models.provider(settings, experiment)
-        yield gateway.for_session(rehearsal_start(experiment, 1, 0))
+        yield gateway.for_session(rehearsal_start(experiment, experiment.first, 1, 0))
         await gateway.close()
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from typing import Any
 
-from experiments.experiment import Experiment
+from experiments.experiment import Condition, Experiment
 from experiments.software import software
 from simulation.events import SessionStarted
 
@@ -19,18 +21,31 @@ def session_seed(experiment_seed: int, session_id: str) -> int:
 
 
 def session_started(
-    experiment: Experiment, *, session_id: str, participant_id: str, experiment_seed: int, log_sync: str
+    experiment: Experiment,
+    condition: Condition,
+    *,
+    session_id: str,
+    participant_id: str,
+    experiment_seed: int,
+    log_sync: str,
+    assignment: Mapping[str, Any] | None = None,
+    consent: Mapping[str, str] | None = None,
 ) -> SessionStarted:
+    """Return the first record of a session in `condition`; `assignment` and `consent` as SessionStarted has them."""
     return SessionStarted(
         elapsed=0.0,
         session_id=session_id,
         experimental_config=experiment.experimental_config,
         simulation_config=experiment.simulation_config,
         experiment_id=experiment.experiment_id,
-        condition=None,
+        experiment_sha256=experiment.content_sha256,
+        condition=condition.name,
+        levels=condition.levels,
+        assignment=assignment,
+        consent=consent,
         participant_id=participant_id,
         seed=session_seed(experiment_seed, session_id),
-        parameters=experiment.parameters,
+        parameters=condition.parameters,
         settings_sha256=experiment.sha256,
         log_sync=log_sync,
         software=software(),

@@ -13,14 +13,18 @@ LISTED_CHARACTERS = 600
 
 
 class Problem(NamedTuple):
-    """`key` is the path to the value as one would write it (`timing.scale`, `agent_names[2]`), empty for the file."""
+    """`key` is the path to the value as one would write it (`timing.scale`, `agent_names[2]`), empty for the file;
+    `line` counts from 1, None where there is no file to have lines.
+    """
 
     file: Path
     key: str
     message: str
+    line: int | None = None
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (str(self.file), self.key, self.message) if part)
+        where = str(self.file) if self.line is None else f"{self.file}:{self.line}"
+        return ": ".join(part for part in (where, self.key, self.message) if part)
 
 
 def shown(value: object) -> str:
@@ -55,8 +59,12 @@ def allowed_by(schema: Mapping[str, Any], root: Mapping[str, Any]) -> str:
     """Say in words what a JSON Schema allows."""
     if "$ref" in schema:
         return allowed_by(root["$defs"][schema["$ref"].rsplit("/", 1)[-1]], root)
-    if "anyOf" in schema:
-        return ", or ".join(allowed_by(option, root) for option in schema["anyOf"])
+    if options := schema.get("anyOf") or schema.get("oneOf"):
+        return ", or ".join(allowed_by(option, root) for option in options)
+    if schema.get("format") == "date-time":
+        return 'a date and time with its zone, such as "2026-12-01T09:00:00+01:00"'
+    if schema.get("pattern") in _PATTERNS:
+        return _PATTERNS[schema["pattern"]]
     if "enum" in schema:
         return "one of " + ", ".join(shown(value) for value in schema["enum"])
     if "const" in schema:
@@ -75,6 +83,13 @@ _TYPES = {
     "object": "an object",
     "boolean": "true or false",
     "null": "null",
+}
+
+
+_PATTERNS = {
+    r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$": "a name of letters, digits, _ . and -, up to 64 of them",
+    r"^[A-Za-z0-9_.-]{1,64}$": "the name of a link's parameter: letters, digits, _ . and -",
+    r"^[!-~]{1,100}$": "letters, digits and signs without a space, up to 100 of them",
 }
 
 

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from experiments.experiment import Experiment
-from experiments.rehearsal import ScriptedParticipant, Tally, rehearsal_provider, rehearsal_start, run_session
+from experiments.experiment import Condition, Experiment
+from experiments.rehearsal import RehearsalProvider, ScriptedParticipant, Tally, rehearsal_start, run_session
 from simulation.events import SessionStarted
 from simulation.generation import GenerateRequest, Generation, LanguageModel
 from simulation.llm.registry import LocalProvider, Provider
 from simulation.runtime.clock import run_in_virtual_time
 
 
-def prompts_of(experiment: Experiment, agent_name: str, seed: int) -> list[GenerateRequest]:
+def prompts_of(experiment: Experiment, condition: Condition, agent_name: str, seed: int) -> list[GenerateRequest]:
     """Return what `agent_name` is asked in one rehearsed session, in order."""
+    asked = all_prompts(experiment, condition, seed)
+    return [request for request in asked if request.scene.agent_name == agent_name]
+
+
+def all_prompts(experiment: Experiment, condition: Condition, seed: int) -> list[GenerateRequest]:
+    """Return what all agents are asked in one rehearsed session, in order."""
     heard: list[GenerateRequest] = []
-    provider = _Overheard(rehearsal_provider(experiment), heard.append)
-    start = rehearsal_start(experiment, seed, 0)
-    session = run_session(start, provider, _NoLog(), Tally(experiment.parameters), ScriptedParticipant(start.seed))
+    provider = _Overheard(RehearsalProvider(experiment), heard.append)
+    start = rehearsal_start(experiment, condition, seed, 0)
+    session = run_session(start, provider, _NoLog(), Tally(condition.parameters), ScriptedParticipant(start.seed))
     run_in_virtual_time(session)
-    return [request for request in heard if request.scene.agent_name == agent_name]
+    return heard
 
 
 def first_of_each_kind(prompts: list[GenerateRequest]) -> list[GenerateRequest]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from experiments.eventlog.folder import RehearsalFolder
-from experiments.experiment import Experiment
+from experiments.experiment import Condition, Experiment
 from experiments.opening import session_started
 from simulation.codec import Record
 from simulation.events import (
@@ -27,13 +27,15 @@ from simulation.events import (
     TurnDropped,
     TurnPlanned,
 )
+from simulation.generation import LanguageModel
 from simulation.inputs import ParticipantConnected, ParticipantPosted
-from simulation.llm.registry import Provider
+from simulation.llm.registry import LocalProvider, Provider
 from simulation.llm.scripted import ScriptedProvider
 from simulation.pacing import draws
 from simulation.parameters import PARTICIPANT, ModelChoice, SimulationParameters
 from simulation.runtime.clock import Clock, VirtualClock, run_in_virtual_time
 from simulation.runtime.session import LogSink, Shown, SimulationSession
+from simulation.stimuli import SOURCE as STIMULUS
 
 SECONDS_TO_FIRST_MESSAGE = 15.0
 SECONDS_BETWEEN_MESSAGES = 45.0
@@ -67,37 +69,61 @@ def rehearse(
     seed: int = 0,
     model_latency: float = 0.0,
     on_session: Callable[[], None] = lambda: None,
-) -> Tally:
-    """Run `sessions` in virtual time, write their logs to `out`, and return what happened in all of them."""
-    provider = rehearsal_provider(experiment, model_latency)
+) -> dict[str, Tally]:
+    """Run `sessions` in virtual time, write their logs to `out`, and return what happened in each condition.
+
+    Sessions come to their conditions by the experiment's own list of allocations, with `seed`.
+    """
+    provider = RehearsalProvider(experiment, model_latency)
     folder = RehearsalFolder(out)
-    tally = Tally(experiment.parameters)
+    tallies = {name: Tally(condition.parameters) for name, condition in experiment.conditions.items()}
+
+    allocation = experiment.allocation(seed)
 
     async def every_session() -> None:
         for number in range(sessions):
-            start = rehearsal_start(experiment, seed, number)
+            condition = experiment.conditions[allocation.condition("", number + 1)]
+            start = rehearsal_start(experiment, condition, seed, number)
             log = folder.create(start.session_id)
-            await run_session(start, provider, log, tally, ScriptedParticipant(start.seed))
+            await run_session(start, provider, log, tallies[condition.name], ScriptedParticipant(start.seed))
             on_session()
 
     run_in_virtual_time(every_session())
-    return tally
+    return tallies
 
 
-def rehearsal_provider(experiment: Experiment, model_latency: float = 0.0) -> ScriptedProvider:
-    """Return the scripted model, whichever the settings name: a rehearsal costs nothing."""
-    chosen = experiment.parameters.language_model
+class RehearsalProvider(LocalProvider):
+    """The scripted model, whichever the settings name: a rehearsal costs nothing."""
+
+    def __init__(self, experiment: Experiment, model_latency: float = 0.0) -> None:
+        chosen = {each.language_model: _script(each.language_model) for each in experiment.every}
+        made = {
+            script: ScriptedProvider(script, experiment.folder, latency_seconds=model_latency)
+            for script in dict.fromkeys(chosen.values())
+        }
+        self._providers = {choice: made[script] for choice, script in chosen.items()}
+
+    def for_session(self, start: SessionStarted) -> LanguageModel:
+        return self._providers[start.parameters.language_model].for_session(start)
+
+
+def _script(chosen: ModelChoice) -> ModelChoice:
     is_scripted = chosen.provider == "scripted"
-    choice = ModelChoice(model=chosen.model, script=chosen.script) if is_scripted else ModelChoice()
-    return ScriptedProvider(choice, experiment.folder, latency_seconds=model_latency)
+    return ModelChoice(model=chosen.model, script=chosen.script) if is_scripted else ModelChoice()
 
 
-def rehearsal_start(experiment: Experiment, seed: int, number: int) -> SessionStarted:
+def rehearsal_start(experiment: Experiment, condition: Condition, seed: int, number: int) -> SessionStarted:
     """Return the first record of rehearsed session `number`: its ids come from the seed."""
     random = draws(seed, "rehearsal", number)
     session_id, participant_id = (str(uuid.UUID(int=random.getrandbits(128), version=4)) for _ in range(2))
     return session_started(
-        experiment, session_id=session_id, participant_id=participant_id, experiment_seed=seed, log_sync="rehearsal"
+        experiment,
+        condition,
+        session_id=session_id,
+        participant_id=participant_id,
+        experiment_seed=seed,
+        log_sync="rehearsal",
+        assignment={"method": experiment.settings.assignment.method, "sequence_number": number + 1, "stratum": ""},
     )
 
 
@@ -157,6 +183,8 @@ class Tally:
     sessions: int = 0
     participant_messages: int = 0
     reactions_drawn: int = 0
+    stimuli: int = 0
+    seconds_behind_gate: float = 0.0
     messages_by_cause: Counter[str] = field(default_factory=Counter)
     messages_by_agent: Counter[str] = field(default_factory=Counter)
     emoji_reactions: int = 0
@@ -164,6 +192,7 @@ class Tally:
     _delay_seconds: float = 0.0
     _wait_seconds: float = 0.0
     _drawn: dict[str, TurnPlanned | TurnDeferred] = field(default_factory=dict)
+    _is_shut: bool = True
 
     def record_kept(self, record: Record) -> None:
         match record.event:
@@ -175,7 +204,10 @@ class Tally:
                 self.emoji_reactions += 1
             case TurnDropped() as event:
                 self.dropped[event.reason] += 1
-            case SessionEnded():
+            case SessionEnded() as event:
+                if self.parameters.gate and self._is_shut:
+                    self.seconds_behind_gate += event.elapsed
+                self._is_shut = True
                 self._drawn.clear()
 
     def told(self, effect: Shown) -> None:
@@ -188,7 +220,13 @@ class Tally:
 
     def _posted(self, event: MessagePosted) -> None:
         if event.sender == PARTICIPANT:
+            if self.parameters.gate and self._is_shut:
+                self.seconds_behind_gate += event.elapsed
+            self._is_shut = False
             self.participant_messages += 1
+            return
+        if event.source == STIMULUS:
+            self.stimuli += 1
             return
         self.messages_by_agent[event.sender] += 1
         turn = self._drawn.pop(event.turn_id or "")
@@ -219,6 +257,7 @@ class Tally:
     def expected_per_session(self) -> float:
         """Configured rate x the time in which a draw can still appear if an agent is free to take it."""
         seconds = self.parameters.duration_seconds - (self.mean_delay_seconds - self.mean_wait_seconds)
+        seconds -= self.seconds_behind_gate / self.sessions
         return self.parameters.messages_per_minute / 60 * seconds
 
     @property

@@ -11,12 +11,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from experiments.experiment import (
-    EXPERIMENTAL_FILE,
-    SIMULATION_FILE,
-    ExperimentalSettings,
-    SimulationSettings,
-)
+from experiments.settings.base import EXPERIMENTAL_FILE, SIMULATION_FILE
+from experiments.settings.experimental import ExperimentalSettings
+from experiments.settings.simulation import SimulationSettings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -51,7 +51,7 @@ def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
     """
     prepare_log_folder(settings.log_dir)
     # What is in this process is cheap, and can be wrong; what speaks on the wire takes a second to import.
-    local = None if is_on_the_wire(experiment.parameters) else models.provider(settings, experiment)
+    local = None if is_on_the_wire(*experiment.every) else models.provider(settings, experiment)
     version = _content_hash(STATIC)
     page = _page(experiment, version)
 
@@ -95,6 +95,7 @@ def _hub(settings: ServerSettings, experiment: Experiment, provider: Provider, c
     def first_record(session_id: str, participant_id: str) -> SessionStarted:
         return session_started(
             experiment,
+            experiment.first,
             session_id=session_id,
             participant_id=participant_id,
             experiment_seed=seed,
@@ -141,7 +142,7 @@ def _content_hash(folder: Path) -> str:
 def _page(experiment: Experiment, version: str) -> str:
     """Fill in the participant page: two names, which one engine less to import does as well."""
     template = Template((TEMPLATES / "participant.html").read_text(encoding="utf-8"))
-    return template.substitute(group_name=escape(experiment.parameters.group_name), static=f"/static/{version}")
+    return template.substitute(group_name=escape(experiment.group_name), static=f"/static/{version}")
 
 
 def _app_from_environment() -> Starlette:

@@ -162,7 +162,7 @@ def list_models(settings: ServerSettings, experiment: Experiment, *, as_json: bo
     if not endpoints:
         raise InvalidSettings([f"no provider can be asked. {HOW_TO_CHOOSE}"])
     listed = asyncio.run(_listed(endpoints))
-    named = [choice for choice in choices_of(experiment.parameters) if choice.provider in WIRE]
+    named = [choice for choice in choices_of(*experiment.every) if choice.provider in WIRE]
     lists = {each.provider for each in listed if each.problem is None}
     gone = [choice for choice in named if choice.provider in lists and not _is_listed(choice, listed)]
     if as_json:

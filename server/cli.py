@@ -129,6 +129,7 @@ def models(experiment: Folder = Path("config"), as_json: AsJson = False) -> None
 @app.command()
 def prompt(
     folder: Annotated[Path, typer.Argument(help="Folder with the two settings files.")] = Path("config"),
+    condition: Annotated[str | None, typer.Option(help="In which condition.  [default: the first]")] = None,
     agent: Annotated[str | None, typer.Option(help="Whose prompts.  [default: the first agent's]")] = None,
     seed: Annotated[int, typer.Option(help="Of the rehearsed session.", min=0)] = 0,
     every: Annotated[bool, typer.Option("--all", help="Every prompt, not the first of each kind.")] = False,
@@ -140,7 +141,7 @@ def prompt(
     from server.settings import experiment_folder
 
     with _problems_told():
-        show(load_experiment(experiment_folder(folder)), agent, seed, every=every, as_json=as_json)
+        show(load_experiment(experiment_folder(folder)), condition, agent, seed, every=every, as_json=as_json)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pydantic import SecretStr
 
-from experiments.experiment import Experiment
+from experiments.experiment import Condition, Experiment
 from experiments.spending import ledger_for
 from server.errors import InvalidSettings
 from server.settings import CHECKOUT_CONFIG, PACKAGED_CONFIG, ServerSettings
@@ -28,7 +28,7 @@ from simulation.llm.registry import (
     Provider,
     choices_of,
     is_on_the_wire,
-    local_provider,
+    local_providers,
     not_taken_by,
     wire_provider,
 )
@@ -49,16 +49,29 @@ class Settled(NamedTuple):
 def settled(settings: ServerSettings, experiment: Experiment, *, strictly: bool = True) -> Settled:
     """Settle which model speaks. Raise InvalidSettings if it could not; unless `strictly`, only for a provider
     that we do not know: whoever asks which models there are need not have settled on one."""
-    provider, why = _provider(settings, experiment, strictly=strictly)
-    chosen = experiment.with_model(provider, _model(settings, experiment, provider))
+    _, why = _provider(settings, experiment.first, strictly=strictly)
+
+    def settle(condition: Condition) -> Condition:
+        provider, _ = _provider(settings, condition, strictly=strictly)
+        return condition.with_model(provider, _model(settings, condition, provider))
+
+    chosen = experiment.with_models(settle)
     problems = [*_unknown(chosen), *(_missing(settings, chosen) if strictly else ())]
     if problems:
         raise InvalidSettings(problems)
-    return Settled(replace(chosen, warnings=(*chosen.warnings, *_model_warnings(chosen))), why)
+    warnings = (*experiment.warnings, *_overruled(settings, experiment), *_model_warnings(chosen))
+    return Settled(replace(chosen, warnings=warnings), why)
+
+
+def _overruled(settings: ServerSettings, experiment: Experiment) -> Iterator[str]:
+    """Conditions may differ in their models; the environment makes them all the same."""
+    named = {(each.named_provider, each.named_model) for each in experiment.conditions.values()}
+    if len(named) > 1 and (settings.llm_provider or settings.llm_model):
+        yield "LLM_PROVIDER or LLM_MODEL is set: it replaces the language models in which conditions differ"
 
 
 def _model_warnings(experiment: Experiment) -> Iterator[str]:
-    for choice in choices_of(experiment.parameters):
+    for choice in choices_of(*experiment.every):
         for name in not_taken_by(choice):
             yield f"language_model.{name}: {choice.provider} has no such setting, so it is not sent"
         if choice.provider in WIRE and _price(experiment, choice) is None:
@@ -70,13 +83,13 @@ def _price(experiment: Experiment, choice: ModelChoice) -> Price | None:
     return prices(experiment.folder).price(choice.provider, choice.model)
 
 
-def _provider(settings: ServerSettings, experiment: Experiment, *, strictly: bool) -> tuple[str, str]:
+def _provider(settings: ServerSettings, condition: Condition, *, strictly: bool) -> tuple[str, str]:
     if settings.llm_provider is not None:
         return settings.llm_provider, "chosen by LLM_PROVIDER"
-    if experiment.named_provider is not None:
-        return experiment.named_provider, "chosen by language_model.provider"
+    if condition.named_provider is not None:
+        return condition.named_provider, "chosen by language_model.provider"
     usable = [name for name in WIRE if name in endpoints(settings)]
-    named = settings.llm_model or experiment.named_model
+    named = settings.llm_model or condition.named_model
     if not usable:
         unused = f"{named} is named, but " if named else ""
         return "scripted", f"{unused}no API key is set"
@@ -90,11 +103,11 @@ def _provider(settings: ServerSettings, experiment: Experiment, *, strictly: boo
     return usable[0], f"{keys} is set"
 
 
-def _model(settings: ServerSettings, experiment: Experiment, provider: str) -> str:
+def _model(settings: ServerSettings, condition: Condition, provider: str) -> str:
     """The model's name; empty where none is named. A name that was meant for another provider is none."""
-    of_the_file = experiment.named_model if experiment.named_provider in (None, provider) else None
+    of_the_file = condition.named_model if condition.named_provider in (None, provider) else None
     if provider == "scripted":
-        is_meant = provider in (settings.llm_provider, experiment.named_provider)
+        is_meant = provider in (settings.llm_provider, condition.named_provider)
         return ((settings.llm_model or of_the_file) if is_meant else None) or ModelChoice().model
     return provider if provider in LOCAL else settings.llm_model or of_the_file or ""
 
@@ -119,7 +132,7 @@ def _key(secret: SecretStr | None) -> str:
 
 
 def _unknown(experiment: Experiment) -> Iterator[str]:
-    for choice in choices_of(experiment.parameters):
+    for choice in choices_of(*experiment.every):
         if choice.provider not in PROVIDERS:
             near = difflib.get_close_matches(choice.provider, PROVIDERS, n=1)
             meant = f"; did you mean {near[0]}?" if near else ""
@@ -127,7 +140,7 @@ def _unknown(experiment: Experiment) -> Iterator[str]:
 
 
 def _missing(settings: ServerSettings, experiment: Experiment) -> Iterator[str]:
-    for choice in choices_of(experiment.parameters):
+    for choice in choices_of(*experiment.every):
         if choice.provider in WIRE:
             yield from _missing_on_the_wire(settings, experiment, choice)
 
@@ -152,17 +165,17 @@ def _missing_on_the_wire(settings: ServerSettings, experiment: Experiment, choic
 
 
 def _has_cost_limit(experiment: Experiment) -> bool:
-    budget = experiment.parameters.budget
-    return any(cost is not None for cost in (budget.cost_per_session, budget.cost_per_experiment, budget.cost_per_day))
+    budgets = [each.budget for each in experiment.every]
+    costs = ((each.cost_per_session, each.cost_per_experiment, each.cost_per_day) for each in budgets)
+    return any(cost is not None for three in costs for cost in three)
 
 
 def provider(settings: ServerSettings, experiment: Experiment) -> Provider:
     """Return who answers. On the wire: imports an SDK and builds clients, which takes a second; not on the loop."""
-    parameters = experiment.parameters
     try:
-        if not is_on_the_wire(parameters):
-            return local_provider(parameters.language_model, experiment.folder)
-        return wire_provider(parameters, experiment.folder, means(settings, experiment))
+        if not is_on_the_wire(*experiment.every):
+            return local_providers(experiment.every, experiment.folder)
+        return wire_provider(experiment.every, experiment.folder, means(settings, experiment))
     except SimulationError as error:
         raise InvalidSettings([f"language model: {error}"]) from error
 

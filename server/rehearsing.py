@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from experiments.experiment import Experiment, load_warnings
+from experiments.experiment import Experiment
 from experiments.rehearsal import Tally, rehearse
+from experiments.warnings import load_warnings
 from server.errors import InvalidSettings
 from server.folders import prepare_folder
 
@@ -21,11 +23,11 @@ def run(experiment: Experiment, sessions: int, out: Path, seed: int, model_laten
     """Rehearse, write the logs to `out`, and print what they came to."""
     _make_folder(out)
     errors = Console(stderr=True)
-    for warning in load_warnings(experiment.parameters, model_latency):
+    for warning in dict.fromkeys(each for one in experiment.every for each in load_warnings(one, model_latency)):
         errors.print(f"[yellow]Warning:[/] {escape(warning)}")
     with _progress(errors) as progress:
         task = progress.add_task("Rehearsing", total=sessions)
-        tally = rehearse(
+        tallies = rehearse(
             experiment,
             sessions=sessions,
             out=out,
@@ -34,10 +36,13 @@ def run(experiment: Experiment, sessions: int, out: Path, seed: int, model_laten
             on_session=lambda: progress.advance(task),
         )
     if as_json:
-        print(json.dumps(_summary(tally, out, seed), ensure_ascii=False, indent=2))  # noqa: T201
+        print(json.dumps(_summary(tallies, sessions, out, seed), ensure_ascii=False, indent=2))  # noqa: T201
     else:
         files = "1 file" if sessions == 1 else f"{sessions:,} files"
-        Console().print(_table(tally), escape(f"\nLogs: {out}/ ({files}, seed {seed})"), sep="")
+        for name, tally in tallies.items():
+            if tally.sessions:
+                Console().print(_table(tally, f"condition {name}: " if len(tallies) > 1 else ""), "", sep="\n")
+        Console().print(escape(f"Logs: {out}/ ({files}, seed {seed})"))
 
 
 def _make_folder(out: Path) -> None:
@@ -53,12 +58,15 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, console=console, transient=True)
 
 
-def _summary(tally: Tally, out: Path, seed: int) -> dict[str, Any]:
+def _summary(tallies: Mapping[str, Tally], sessions: int, out: Path, seed: int) -> dict[str, Any]:
+    conditions = {name: _figures(tally) for name, tally in tallies.items() if tally.sessions}
+    return {"sessions": sessions, "seed": seed, "logs": str(out), "conditions": conditions}
+
+
+def _figures(tally: Tally) -> dict[str, Any]:
     parameters = tally.parameters
     return {
         "sessions": tally.sessions,
-        "seed": seed,
-        "logs": str(out),
         "messages_per_minute": {
             "configured": parameters.messages_per_minute,
             "delivered": round(tally.delivered_per_minute, 4),
@@ -74,17 +82,18 @@ def _summary(tally: Tally, out: Path, seed: int) -> dict[str, Any]:
             "delivered": round(tally.reaction_share, 4) if tally.participant_messages else None,
         },
         "participant_messages": tally.participant_messages,
+        "stimuli": tally.stimuli,
         "emoji_reactions": tally.emoji_reactions,
         "turns_dropped": dict(tally.dropped),
         "share_by_agent": {name: round(share, 4) for name, share in tally.share_by_agent.items()},
     }
 
 
-def _table(tally: Tally) -> Table:
+def _table(tally: Tally, title: str) -> Table:
     parameters = tally.parameters
     minutes = parameters.duration_seconds / 60
     sessions = "1 session" if tally.sessions == 1 else f"{tally.sessions:,} sessions"
-    table = Table(title=f"{sessions} of {minutes:g} minutes, rehearsed", title_justify="left")
+    table = Table(title=f"{escape(title)}{sessions} of {minutes:g} minutes, rehearsed", title_justify="left")
     table.add_column("")
     table.add_column("configured", justify="right")
     table.add_column("delivered", justify="right")
@@ -100,6 +109,8 @@ def _table(tally: Tally) -> Table:
     table.add_row("reaction share", f"{wanted:.1%}", share)
     table.add_row("  of participant messages", "", f"{tally.participant_messages:,}")
     table.add_row("emoji reactions a session", "", f"{tally.emoji_reactions / tally.sessions:.1f}")
+    if parameters.stimuli:
+        table.add_row("stimuli a session", f"{len(parameters.stimuli)}", f"{tally.stimuli / tally.sessions:.1f}")
     for reason, count in tally.dropped.items():
         table.add_row(f"turns that came to nothing: {reason}", "", f"{count:,}")
     table.add_section()

@@ -6,13 +6,15 @@ import re
 from pathlib import Path
 from typing import get_args
 
-from experiments.experiment import ExperimentalSettings, SimulationSettings
+from experiments.settings.experimental import ExperimentalSettings
+from experiments.settings.simulation import SimulationSettings
 from server.cli import app
 from server.settings import ServerSettings
 from simulation.events import KnownEvent
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = README + "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md")))
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 ENV = (ROOT / ".env.example").read_text(encoding="utf-8")
 
@@ -33,12 +35,12 @@ def test_every_setting_of_the_files_is_explained():
     for model in (SimulationSettings, ExperimentalSettings):
         for name in model.model_fields:
             if name != "schema_":
-                assert f"`{name}`" in README, name
+                assert f"`{name}`" in DOCS, name
 
 
 def test_every_event_type_is_explained():
     for event in get_args(KnownEvent):
-        assert f"`{event.event_type}`" in README
+        assert f"`{event.event_type}`" in DOCS
 
 
 def test_the_environment_example_names_every_variable_and_no_other():

@@ -39,7 +39,7 @@ def rehearsed(folder: Path, *, sessions: int, **changes) -> Tally:
 
     async def every_session() -> None:
         for number in range(sessions):
-            start = rehearsal_start(loaded, 1, number)
+            start = rehearsal_start(loaded, loaded.first, 1, number)
             await run_session(start, provider, NoLog(), tally, SilentParticipant())
 
     run_in_virtual_time(every_session())

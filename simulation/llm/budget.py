@@ -57,9 +57,9 @@ class Ledger:
         reached = self.day.reaches(b.calls_per_day, b.tokens_per_day, b.cost_per_day)
         return f"{reached}_per_day" if reached else None
 
-    def spent_up_by(self, session: Spent) -> str | None:
-        """Return the limit that keeps this session from asking, if one is reached."""
-        b = self.budget
+    def spent_up_by(self, session: Spent, budget: Budget | None = None) -> str | None:
+        """Return the limit that keeps this session from asking, if one is reached; `budget` is its condition's own."""
+        b = budget or self.budget
         if reached := session.reaches(b.calls_per_session, b.tokens_per_session, b.cost_per_session):
             return f"{reached}_per_session"
         everybodys = self.spent_up()

@@ -48,7 +48,7 @@ from simulation.llm.line import FIRST_GUESS_SECONDS, Line
 from simulation.llm.pricing import PriceList, total_tokens
 from simulation.llm.registry import Provider, taken_by
 from simulation.pacing import draws
-from simulation.parameters import FALLBACKS, ModelChoice
+from simulation.parameters import FALLBACKS, Budget, ModelChoice
 from simulation.strict_json import parse
 
 RETRY_WAIT_SECONDS = 1.0
@@ -129,13 +129,14 @@ class Measured(_Wrapper):
 
 
 class Budgeted(_Wrapper):
-    def __init__(self, inner: LanguageModel, ledger: Ledger, session: Spent) -> None:
+    def __init__(self, inner: LanguageModel, ledger: Ledger, session: Spent, budget: Budget) -> None:
         super().__init__(inner)
         self._ledger = ledger
         self._session = session
+        self._budget = budget
 
     async def generate(self, request: GenerateRequest) -> Generation:
-        if reached := self._ledger.spent_up_by(self._session):
+        if reached := self._ledger.spent_up_by(self._session, self._budget):
             raise NotAsked(f"the budget is spent: {reached}", kind="budget_spent")
         self._ledger.count_call(self._session)
         generation = await self.inner.generate(request)
@@ -416,7 +417,7 @@ class Gateway:
             return self._local[choice].for_session(start)
         line = self._lines[choice.provider, choice.model]
         model: LanguageModel = Measured(line, line.attempt_seconds, self._prices)
-        model = Parsed(Budgeted(model, self._ledger, spent))
+        model = Parsed(Budgeted(model, self._ledger, spent, start.parameters.budget))
         model = Admitted(model, line, may_wait=may_wait)
         model = Halved(Retrying(model), line)
         return Told(model, choice)

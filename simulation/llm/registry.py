@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -93,14 +93,22 @@ class Means:
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
 
 
-def choices_of(parameters: SimulationParameters) -> tuple[ModelChoice, ...]:
-    """Return the models that a session may ask, the first one first. What is recorded is not asked again."""
-    first, second = parameters.language_model, parameters.on_model_failure.second
-    return (first,) if second is None or first.provider == "recorded" else (first, second)
+def choices_of(*every: SimulationParameters) -> tuple[ModelChoice, ...]:
+    """Return the models that sessions with any of these parameters may ask, each once and the first one first.
+
+    What is recorded is not asked again.
+    """
+    choices: dict[ModelChoice, None] = {}
+    for parameters in every:
+        first, second = parameters.language_model, parameters.on_model_failure.second
+        choices[first] = None
+        if second is not None and first.provider != "recorded":
+            choices[second] = None
+    return tuple(choices)
 
 
-def is_on_the_wire(parameters: SimulationParameters) -> bool:
-    return any(choice.provider in WIRE for choice in choices_of(parameters))
+def is_on_the_wire(*every: SimulationParameters) -> bool:
+    return any(choice.provider in WIRE for choice in choices_of(*every))
 
 
 def local_provider(choice: ModelChoice, folder: Path) -> Provider:
@@ -109,15 +117,32 @@ def local_provider(choice: ModelChoice, folder: Path) -> Provider:
     return provider
 
 
-def wire_provider(parameters: SimulationParameters, folder: Path, means: Means) -> Provider:
-    """Return the gateway to the models of `parameters`. Imports SDKs and builds clients: not on the event loop."""
+def local_providers(every: Sequence[SimulationParameters], folder: Path) -> Provider:
+    """Return who answers sessions with any of these parameters, none of whose models is on the wire."""
+    choices = dict.fromkeys(parameters.language_model for parameters in every)
+    made = {choice: local_provider(choice, folder) for choice in choices}
+    return next(iter(made.values())) if len(made) == 1 else _EachItsOwn(made)
+
+
+class _EachItsOwn(LocalProvider):
+    """Conditions with models of their own."""
+
+    def __init__(self, providers: Mapping[ModelChoice, Provider]) -> None:
+        self._providers = providers
+
+    def for_session(self, start: SessionStarted) -> LanguageModel:
+        return self._providers[start.parameters.language_model].for_session(start)
+
+
+def wire_provider(every: Sequence[SimulationParameters], folder: Path, means: Means) -> Provider:
+    """Return the gateway to the models of `every`. Imports SDKs and builds clients: not on the event loop."""
     from simulation.llm.gateway import Gateway
     from simulation.llm.line import Line
 
-    choices = choices_of(parameters)
+    choices, limits = choices_of(*every), every[0].gateway  # what a line needs to know of it is the same for all
     adapters = adapters_for({choice.provider for choice in choices if choice.provider in WIRE}, means.endpoints)
     lines = {
-        (choice.provider, choice.model): Line(adapters[choice.provider], choice.model, parameters.gateway)
+        (choice.provider, choice.model): Line(adapters[choice.provider], choice.model, limits)
         for choice in choices
         if choice.provider in WIRE
     }

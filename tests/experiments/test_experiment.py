@@ -11,7 +11,9 @@ from chatrooms import parameters
 from folders import SEED_EXPERIMENTAL, SEED_SIMULATION, experiment, write_settings
 
 from experiments.errors import InvalidExperiment
-from experiments.experiment import EXPERIMENTAL_FILE, SIMULATION_FILE, load_experiment, load_warnings
+from experiments.experiment import load_experiment
+from experiments.settings.base import EXPERIMENTAL_FILE, SIMULATION_FILE
+from experiments.warnings import load_warnings
 from simulation.errors import InvalidParameters
 from simulation.parameters import ActWeights, ModelChoice, Persona, SimulationParameters, Timing
 
@@ -173,15 +175,15 @@ WRONG_FILES = {
     "a FIFO": (_replaced_by(os.mkfifo), "is no regular file"),
     "empty": (_text(""), "empty"),
     "not JSON": (_text("prompt: hello"), "not JSON"),
-    "trailing comma": (_text('{"prompt_template": "x",\n}'), "line 2, column 1: a comma too many"),
+    "trailing comma": (_text('{"prompt_template": "x",\n}'), "column 1: a comma too many"),
     "curly quotes": (_text("{“prompt_template”: “x”}"), 'a curly quote, “; write straight ones, "'),
-    "a comment": (_text('{\n// mine\n"prompt_template": "x"}'), "line 2, column 1: a comment; JSON has none"),
+    "a comment": (_text('{\n// mine\n"prompt_template": "x"}'), "column 1: a comment; JSON has none"),
     "duplicate keys": (_text('{"prompt_template": "x", "prompt_template": "y"}'), '"prompt_template" stands twice'),
     "NaN": (_text('{"prompt_template": NaN}'), "NaN"),
     "a list": (_text("[]"), "must hold one object"),
     "UTF-16": (_bytes('{"prompt_template": "x"}'.encode("utf-16")), 'save the file as "UTF-8"'),
     "UTF-16 without a mark": (_bytes('{"prompt_template": "x"}'.encode("utf-16-le")), 'save the file as "UTF-8"'),
-    "latin-1": (_bytes('{"prompt_template": "Grüße"}'.encode("latin-1")), "line 1, column 24: not UTF-8"),
+    "latin-1": (_bytes('{"prompt_template": "Grüße"}'.encode("latin-1")), "column 24: not UTF-8"),
     "2 MB": (_text('{"prompt_template": "' + "x" * 2_000_000 + '"}'), "larger than"),
     "a prompt too long": (_text('{"prompt_template": "' + "x" * 200_000 + '"}'), "at most 100000 long"),
     "no prompt": (_text("{}"), "prompt_template: missing"),
@@ -222,8 +224,9 @@ def test_a_rate_that_agents_cannot_keep_up_with_is_warned_of_with_the_figure(tmp
 def test_the_environment_may_name_another_model(tmp_path: Path):
     loaded = experiment(tmp_path)
 
-    assert loaded.with_model("scripted", "other").parameters.language_model == ModelChoice(model="other")
-    assert loaded.with_model("oracle", "m").parameters.language_model == ModelChoice(provider="oracle", model="m")
+    for provider, model in (("scripted", "other"), ("oracle", "m")):
+        settled = loaded.with_models(lambda each, p=provider, m=model: each.with_model(p, m))
+        assert settled.parameters.language_model == ModelChoice(provider=provider, model=model)
 
 
 @pytest.mark.parametrize(
@@ -254,8 +257,8 @@ def test_a_key_of_the_other_file_is_told_where_it_belongs(tmp_path):
     with pytest.raises(InvalidExperiment) as raised:
         load_experiment(tmp_path)
     text = str(raised.value)
-    assert "simulation_settings.json: on_model_failure: belongs in experimental_settings.json" in text
-    assert "experimental_settings.json: messages_per_minute: belongs in simulation_settings.json" in text
+    assert "simulation_settings.json:1: on_model_failure: belongs in experimental_settings.json" in text
+    assert "experimental_settings.json:1: messages_per_minute: belongs in simulation_settings.json" in text
 
 
 def test_a_template_that_names_a_participant_without_a_name_is_warned_of(tmp_path):

@@ -17,7 +17,9 @@ def test_sessions_that_start_together_do_not_act_in_step():
 
 def test_the_first_record_says_all_that_the_rest_follows_from(tmp_path: Path):
     loaded = experiment(tmp_path)
-    start = session_started(loaded, session_id="s", participant_id="p", experiment_seed=1, log_sync="fsync")
+    start = session_started(
+        loaded, loaded.first, session_id="s", participant_id="p", experiment_seed=1, log_sync="fsync"
+    )
     assert start.experimental_config == loaded.experimental_config
     assert start.simulation_config == loaded.simulation_config
     assert start.parameters == loaded.parameters

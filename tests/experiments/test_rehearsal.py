@@ -18,7 +18,9 @@ def test_writes_ordinary_logs(tmp_path: Path):
     out = tmp_path / "out"
     out.mkdir()
     counted = []
-    tally = rehearse(experiment(tmp_path / "config"), sessions=5, out=out, seed=3, on_session=lambda: counted.append(1))
+    (tally,) = rehearse(
+        experiment(tmp_path / "config"), sessions=5, out=out, seed=3, on_session=lambda: counted.append(1)
+    ).values()
     logs = sorted(out.iterdir())
     assert (len(logs), len(counted), tally.sessions) == (5, 5, 5)
     agent_messages = 0
@@ -50,7 +52,7 @@ def _without_wall_time(path: Path) -> list[tuple[int, float, object]]:
 
 def test_says_what_was_delivered(tmp_path: Path):
     loaded = experiment(tmp_path / "config", user_response_probability=1)
-    tally = rehearse(loaded, sessions=40, out=tmp_path, seed=1)
+    (tally,) = rehearse(loaded, sessions=40, out=tmp_path, seed=1).values()
     assert tally.delivered_per_minute == pytest.approx(6, rel=0.1)
     assert tally.reaction_share == 1
     assert sum(tally.share_by_agent.values()) == pytest.approx(1)
@@ -60,13 +62,13 @@ def test_says_what_was_delivered(tmp_path: Path):
 
 def test_the_models_latency_is_felt(tmp_path: Path):
     loaded = experiment(tmp_path / "config", timing={"scale": 0}, act_weights={"reaction": 0})
-    tally = rehearse(loaded, sessions=5, out=tmp_path, seed=1, model_latency=8)
+    (tally,) = rehearse(loaded, sessions=5, out=tmp_path, seed=1, model_latency=8).values()
     assert tally.mean_delay_seconds == pytest.approx(8, abs=0.1)
 
 
 def test_agents_who_cannot_keep_up_are_seen_to_deliver_less(tmp_path: Path):
     loaded = experiment(tmp_path / "config", messages_per_minute=120, user_response_probability=0)
-    tally = rehearse(loaded, sessions=2, out=tmp_path, seed=1, model_latency=8)
+    (tally,) = rehearse(loaded, sessions=2, out=tmp_path, seed=1, model_latency=8).values()
     minutes = loaded.parameters.duration_seconds / 60
     assert tally.delivered_per_minute == pytest.approx(tally.background_per_session / minutes, rel=0.02)
     assert tally.delivered_per_minute < 60

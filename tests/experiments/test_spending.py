@@ -29,7 +29,7 @@ def today() -> str:
 
 def study(folder: Path, budget: Budget = EVERY_LIMIT, name: str = "study") -> Experiment:
     loaded = experiment(folder / "config", experimental={"experiment_id": name})
-    return replace(loaded, parameters=replace(loaded.parameters, budget=budget))
+    return loaded.with_models(lambda each: replace(each, parameters=replace(each.parameters, budget=budget)))
 
 
 def call(provider: str = "groq", **details) -> ModelCalled:

@@ -38,7 +38,7 @@ async def gateway(provider: FakeProvider, key: str) -> Provider:
     start = started(language_model=ModelChoice(provider="groq", model=MODEL))
     ledger = Ledger(Budget(), lambda: "2026-11-24")
     means = Means(PriceList("USD", "2026-11-24", {}), ledger, {"groq": provider.endpoint("groq", key)})
-    return await asyncio.to_thread(wire_provider, start.parameters, Path(), means)
+    return await asyncio.to_thread(wire_provider, [start.parameters], Path(), means)
 
 
 async def status(subject: Provider) -> str:

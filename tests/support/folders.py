@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from experiments.experiment import EXPERIMENTAL_FILE, SIMULATION_FILE, Experiment, load_experiment
+from experiments.experiment import Experiment, load_experiment
+from experiments.settings.base import EXPERIMENTAL_FILE, SIMULATION_FILE
 
 SEED_SIMULATION: dict[str, Any] = {
     "num_agents": 5,

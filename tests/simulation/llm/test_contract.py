@@ -39,7 +39,7 @@ async def providing(name: str, folder: Path) -> AsyncIterator[tuple[LanguageMode
         start = started(language_model=choice)
         prices, ledger = PriceList("USD", "2026-11-24", {}), Ledger(Budget(), lambda: "2026-11-24")
         means = Means(prices, ledger, {name: peer.endpoint(name)})
-        gateway = await asyncio.to_thread(wire_provider, start.parameters, folder, means)
+        gateway = await asyncio.to_thread(wire_provider, [start.parameters], folder, means)
 
         async def fails() -> None:
             peer.fake.behaves("403")
@@ -132,7 +132,7 @@ async def test_what_is_not_the_json_that_was_asked_for_is_asked_for_once_more_an
         start = started(language_model=ModelChoice(provider=wire, model=MODEL))
         prices, ledger = PriceList("USD", "2026-11-24", {}), Ledger(Budget(), lambda: "2026-11-24")
         means = Means(prices, ledger, {wire: peer.endpoint(wire)})
-        gateway = await asyncio.to_thread(wire_provider, start.parameters, tmp_path, means)
+        gateway = await asyncio.to_thread(wire_provider, [start.parameters], tmp_path, means)
         model = gateway.for_session(start)
         peer.fake.queue("ok", text="I am fine, thanks")
         peer.fake.queue("ok", text='{"mood": "fine"}')
