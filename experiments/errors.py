@@ -2,14 +2,24 @@
 
 ExperimentsError
 ├── InvalidExperiment   the settings files cannot be used; carries every problem found
-└── LogError            an event log could not be written or read
-    ├── LogExists       a session's log is never written over
-    └── DamagedLog      a line that is no record, with its number
+├── LogError            an event log could not be written or read
+│   ├── LogExists       a session's log is never written over
+│   └── DamagedLog      a line that is no record, with its number
+├── StoreError          the database could not be opened, read or written
+└── NotAdmitted         somebody gets no session, for a reason that they may be told
+    ├── UnknownCredential   a token or code that is unknown, revoked or expired: which of them is not told
+    ├── NotStarted          nobody has begun with it, and nobody was to begin now
+    ├── NotOpen             before or after the time in which one may begin
+    ├── ConsentNeeded       the consent that belongs to this experiment was not given
+    ├── SessionOver         the session has ended, or was declined; carries what is due to the participant
+    ├── StudyFull           every quota is reached
+    └── NoRoom              not now: too many sessions, or every place that is left is taken for the moment
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from experiments.problems import Problem
@@ -32,6 +42,53 @@ class LogError(ExperimentsError):
 
 
 class LogExists(LogError):
+    pass
+
+
+class StoreError(ExperimentsError):
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        super().__init__(f"{path}: {reason}")
+
+
+class NotAdmitted(ExperimentsError):
+    """Root of the reasons for which somebody gets no session."""
+
+
+class UnknownCredential(NotAdmitted):
+    pass
+
+
+class NotStarted(NotAdmitted):
+    pass
+
+
+class NotOpen(NotAdmitted):
+    """`opens_at` is when it opens, None if it has been open before."""
+
+    def __init__(self, opens_at: datetime | None) -> None:
+        self.opens_at = opens_at
+        super().__init__("not open")
+
+
+class ConsentNeeded(NotAdmitted):
+    pass
+
+
+class SessionOver(NotAdmitted):
+    """`parameters` are those of the link that the participant came by."""
+
+    def __init__(self, outcome: str, parameters: Mapping[str, str]) -> None:
+        self.outcome = outcome
+        self.parameters = parameters
+        super().__init__(f"over: {outcome}")
+
+
+class StudyFull(NotAdmitted):
+    pass
+
+
+class NoRoom(NotAdmitted):
     pass
 
 

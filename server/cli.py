@@ -15,6 +15,7 @@ from server import __version__
 from server.errors import InvalidSettings
 
 if TYPE_CHECKING:
+    from experiments.experiment import Experiment
     from server.models import Settled
     from server.settings import ServerSettings
 
@@ -171,6 +172,101 @@ def fake_llm(
         serve("127.0.0.1", port, behaviour, latency, model)
 
 
+tokens = typer.Typer(help="Links for participants: make, list and revoke them.", no_args_is_help=True)
+app.add_typer(tokens, name="tokens")
+Experiments = Annotated[Path | None, typer.Option(help="Folder with the two settings files.  [default: config]")]
+
+
+@tokens.command("create")
+def create_tokens(
+    number: Annotated[int, typer.Option("--n", help="How many.", min=1, max=100_000)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File for tokens and links (CSV).")],
+    condition: Annotated[str | None, typer.Option(help="Fixes their condition.  [default: by assignment]")] = None,
+    expires: Annotated[str | None, typer.Option(help="Until when one may begin with them, e.g. 2026-12-31.")] = None,
+    short: Annotated[bool, typer.Option("--short", help="Codes that people can type; need --expires.")] = False,
+    url: Annotated[
+        str | None, typer.Option(help="Address of the page in the links.  [default: from HOST, PORT]")
+    ] = None,
+    qr: Annotated[bool, typer.Option("--qr", help="Draw a QR code of each link.")] = False,
+    experiment: Experiments = None,
+) -> None:
+    """Make tokens, each good for one session."""
+    from server import tokens
+
+    with _problems_told():
+        settings, loaded = _opened(experiment)
+        address = url or f"http://{settings.host}:{settings.port}"
+        tokens.create(
+            settings,
+            loaded,
+            number=number,
+            condition=condition,
+            expires=expires,
+            are_short=short,
+            out=out,
+            address=address,
+            with_codes=qr,
+        )
+
+
+@tokens.command("list")
+def list_tokens(experiment: Experiments = None, as_json: AsJson = False) -> None:
+    """List tokens by number: what has become of each. Their text is known to who has it alone."""
+    from server import tokens
+
+    with _problems_told():
+        tokens.show(*_opened(experiment), as_json=as_json)
+
+
+@tokens.command("revoke")
+def revoke_tokens(
+    given: Annotated[list[str] | None, typer.Argument(metavar="[TOKEN]...", help="Tokens, or their links.")] = None,
+    number: Annotated[list[int] | None, typer.Option(help="By number, as `list` has it; may be repeated.")] = None,
+    experiment: Experiments = None,
+) -> None:
+    """Let tokens in no more. A session that runs goes on."""
+    from server import tokens
+
+    with _problems_told():
+        if not tokens.revoke(*_opened(experiment), given or [], number or []):
+            sys.exit(1)
+
+
+@app.command()
+def sessions(experiment: Experiments = None, as_json: AsJson = False) -> None:
+    """List the sessions of an experiment: condition, place in the list, state, outcome, times."""
+    from server import indexing
+
+    with _problems_told():
+        indexing.sessions(*_opened(experiment), as_json=as_json)
+
+
+@app.command()
+def assignment(
+    verify: Annotated[bool, typer.Option("--verify", help="Compare the list with what happened.")] = False,
+    places: Annotated[int, typer.Option("--n", help="How many places of the list to show.", min=1, max=10_000)] = 40,
+    experiment: Experiments = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show by which list participants come to their conditions, or verify that they did."""
+    from server import indexing
+
+    with _problems_told():
+        if not verify:
+            indexing.assignment(*_opened(experiment), places, as_json=as_json)
+        elif not indexing.verify_assignment(*_opened(experiment), as_json=as_json):
+            sys.exit(1)
+
+
+def _opened(folder: Path | None) -> tuple[ServerSettings, Experiment]:
+    """Return the settings, and the experiment whatever model speaks in it."""
+    from experiments.experiment import load_experiment
+    from server.settings import load_settings
+
+    settings = load_settings(experiment_dir=folder)
+    return settings, load_experiment(settings.experiment_folder)
+
+
 def _settled(
     folder: Path, provider: str | None, model: str | None, *, strictly: bool = True
 ) -> tuple[ServerSettings, Settled]:
@@ -187,7 +283,7 @@ def _settled(
 @contextlib.contextmanager
 def _problems_told(outcome: str = "nothing was done") -> Iterator[None]:
     """Say what is wrong with settings, files or a model, and exit 2."""
-    from experiments.errors import InvalidExperiment
+    from experiments.errors import ExperimentsError, InvalidExperiment
     from simulation.errors import GenerationError
 
     try:
@@ -196,6 +292,8 @@ def _problems_told(outcome: str = "nothing was done") -> Iterator[None]:
         _stop(*error.problems, outcome=outcome)
     except InvalidExperiment as error:
         _stop(*map(str, error.problems), outcome=outcome)
+    except ExperimentsError as error:
+        _stop(str(error), outcome=outcome)
     except GenerationError as error:
         _stop(f"language model: {error}", outcome=outcome)
 

@@ -23,14 +23,20 @@ STATUS = {
     "invalid_json": 400,
     "host_not_allowed": 400,
     "unauthorized": 401,
+    "consent_required": 403,
+    "not_open": 403,
+    "study_full": 403,
     "exposed": 403,
     "origin_not_allowed": 403,
+    "not_started": 404,
     "not_found": 404,
     "method_not_allowed": 405,
     "timeout": 408,
+    "session_over": 409,
     "too_large": 413,
     "unsupported_media_type": 415,
     "validation_error": 422,
+    "too_many_failures": 429,
     "client_gone": 499,
     "internal_error": 500,
     "study_paused": 503,
@@ -50,7 +56,7 @@ class InvalidSettings(ServerError):
 
 
 class RequestRefused(ServerError):
-    """`code` is a key of STATUS; `details` name what is wrong, one by one."""
+    """`code` is a key of STATUS; `details` name what is wrong, one by one; `extra` is what else the answer says."""
 
     def __init__(
         self,
@@ -58,11 +64,13 @@ class RequestRefused(ServerError):
         message: str,
         details: Sequence[Mapping[str, Any]] = (),
         headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> None:
         self.code = code
         self.message = message
         self.details = list(details)
         self.headers = headers
+        self.extra = dict(extra or {})
         super().__init__(f"{code}: {message}")
 
 
@@ -80,6 +88,7 @@ def envelope(request: Request, refused: RequestRefused) -> Response:
         "message": refused.message,
         "details": refused.details,
         "request_id": request.scope.get("request_id", ""),
+        **refused.extra,
     }
     status = STATUS.get(refused.code, 400)
     return Response(orjson.dumps(body), status, refused.headers, media_type="application/json")

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+
+from server.errors import InvalidSettings
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+LOCK_FILE = "lock"
 
 
 def prepare_folder(path: Path) -> None:
@@ -12,3 +25,37 @@ def prepare_folder(path: Path) -> None:
     probe = path / f".writable-{secrets.token_hex(8)}"
     probe.touch()
     probe.unlink()
+
+
+def prepare(variable: str, path: Path, why: str) -> None:
+    """Make a folder if need be, for its owner alone; raise InvalidSettings if it cannot be written."""
+    try:
+        prepare_folder(path)
+    except OSError as error:
+        problem = f"{variable}: {path} cannot be written ({error.strerror}). {why}: choose a folder of yours."
+        raise InvalidSettings([problem]) from error
+
+
+@contextmanager
+def sole_use_of(data_dir: Path) -> Iterator[None]:
+    """Keep other servers from the folder while the block runs: two would each end the other's sessions.
+
+    Raises InvalidSettings if another is there. The system lets go of the lock whatever becomes of this process.
+    """
+    with (data_dir / LOCK_FILE).open("a+b") as file:
+        try:
+            _lock(file)
+        except OSError as error:
+            problem = (
+                f"DATA_DIR: {data_dir} is in use by another server. Stop it, or give this one a folder of its own."
+            )
+            raise InvalidSettings([problem]) from error
+        yield
+
+
+def _lock(file: IO[bytes]) -> None:
+    if sys.platform == "win32":
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

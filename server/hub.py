@@ -1,4 +1,5 @@
-"""The sessions of this process: those that were started and wait for their participant, those that run.
+"""The sessions of this process: those that run. Those that were started and wait for their participant, and those that
+are over, stand in the index (`experiments.store`).
 
 A session begins when its participant's first connection is attached, not when it was started: nobody's time runs while
 their browser loads. One connection speaks for a participant, the newest; the one before is told and closed.
@@ -9,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import uuid
-from collections import OrderedDict
 from collections.abc import Callable
 
-from experiments.errors import LogError
+from experiments.errors import LogError, StoreError
 from experiments.eventlog.folder import LogFolder
+from experiments.store.sessions import Reserved, Sessions
+from experiments.store.tables import OVER
 from server.connection import Connection
 from server.errors import RequestRefused, SocketRefused
 from server.protocol import Close
@@ -26,9 +27,6 @@ from simulation.runtime.session import SimulationSession
 
 logger = logging.getLogger("chatroom.hub")
 
-MAX_PENDING = 10_000
-MAX_ENDED = 100_000
-"""How many ended sessions are remembered as such; older ones are unknown."""
 RETRY_AFTER_SECONDS = 30
 PAUSED_SECONDS = 300
 STOP_SECONDS = 5.0
@@ -36,12 +34,15 @@ STOP_SECONDS = 5.0
 
 
 class Hub:
-    """`first_record` makes a session's SessionStarted; `capacity` is how many sessions may run at once."""
+    """`sessions` is the index; `first_record` makes a session's SessionStarted; `capacity` is how many may run at
+    once.
+    """
 
     def __init__(
         self,
         *,
-        first_record: Callable[[str, str], SessionStarted],
+        sessions: Sessions,
+        first_record: Callable[[Reserved], SessionStarted],
         provider: Provider,
         clock: Clock,
         logs: LogFolder,
@@ -49,13 +50,13 @@ class Hub:
     ) -> None:
         self.is_stopping = False
         self.capacity = capacity
+        self._sessions = sessions
         self._first_record = first_record
         self._provider = provider
         self._clock = clock
         self._logs = logs
-        self._pending: OrderedDict[str, str] = OrderedDict()
         self._live: dict[str, _Live] = {}
-        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._door = asyncio.Lock()
         self._tasks: asyncio.TaskGroup | None = None
         self._all_gone = asyncio.Event()
 
@@ -85,8 +86,8 @@ class Hub:
                 task.cancel()
         self._all_gone.set()
 
-    def reserve(self) -> str:
-        """Return the id of a new session, which begins when its participant connects."""
+    def refuse_if_closed(self) -> None:
+        """Raise RequestRefused if no new session should be started here, now."""
         if self.model_problem is not None:
             raise RequestRefused(
                 "study_paused",
@@ -99,23 +100,31 @@ class Hub:
                 "The chatroom is full at the moment. Please try again in a little while.",
                 headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
             )
-        session_id = str(uuid.uuid4())
-        self._pending[session_id] = str(uuid.uuid4())
-        if len(self._pending) > MAX_PENDING:
-            self._pending.popitem(last=False)
-        return session_id
 
-    def session(self, session_id: str) -> SimulationSession:
-        """Return the session that a connection asks for, begun if need be; raise SocketRefused."""
+    async def has_just_ended(self, session_id: str) -> bool:
+        """Whether a session is over; if so, the index knows it by the time that this returns."""
         live = self._live.get(session_id)
-        if live is not None and live.session.end_reason is None:
-            return live.session
-        if live is not None or session_id in self._ended:
+        if live is None or live.session.end_reason is None:
+            return False
+        await live.is_gone.wait()
+        return True
+
+    async def session(self, session_id: str) -> SimulationSession:
+        """Return the session that a connection asks for, begun if need be; raise SocketRefused."""
+        if (session := self._running(session_id)) is not None:
+            return session
+        try:
+            async with self._door:  # two sockets of one participant are to begin one session
+                return self._running(session_id) or await self._begin(session_id)
+        except StoreError as error:
+            logger.error("the index of sessions fails: %s", error)
+            raise SocketRefused(Close.OVERLOADED, "not admitting") from error
+
+    def _running(self, session_id: str) -> SimulationSession | None:
+        live = self._live.get(session_id)
+        if live is not None and live.session.end_reason is not None:
             raise SocketRefused(Close.ENDED, "session over")
-        participant_id = self._pending.get(session_id)
-        if participant_id is None:
-            raise SocketRefused(Close.UNKNOWN, "unknown session")
-        return self._begin(session_id, participant_id)
+        return live.session if live is not None else None
 
     def attach(self, session_id: str, connection: Connection, *, resumable: bool) -> None:
         """Let `connection` speak for the participant from now on."""
@@ -130,12 +139,25 @@ class Hub:
         live.connections += 1
         return live.connections
 
-    def _begin(self, session_id: str, participant_id: str) -> SimulationSession:
+    async def _begin(self, session_id: str) -> SimulationSession:
+        reserved = await self._sessions.reserved(session_id)
+        if reserved is None:
+            raise SocketRefused(Close.UNKNOWN, "unknown session")
+        if reserved.state == OVER:
+            raise SocketRefused(Close.ENDED, "session over")
+        await self._sessions.began(session_id)
+        try:
+            return self._begun(self._first_record(reserved))
+        except BaseException:
+            await self._sessions.unbegun(session_id)
+            raise
+
+    def _begun(self, start: SessionStarted) -> SimulationSession:
+        session_id = start.session_id
         if self.is_stopping or self._tasks is None:
             raise SocketRefused(Close.RESTARTING, "restarting")
         if len(self._live) >= self.capacity:
             raise SocketRefused(Close.OVERLOADED, "full")
-        start = self._first_record(session_id, participant_id)
         try:
             log = self._logs.create(session_id)
         except LogError as error:
@@ -145,7 +167,6 @@ class Hub:
             if_it_fails.callback(log.close)
             session = SimulationSession(start, model=self._provider.for_session(start), clock=self._clock, log=log)
             if_it_fails.pop_all()
-        del self._pending[session_id]
         task = self._tasks.create_task(self._run(session), name=f"session {session_id[:8]}")
         self._live[session_id] = _Live(session, task)
         logger.info("session %s started, %d running", session_id[:8], len(self._live))
@@ -157,18 +178,24 @@ class Hub:
         except Exception as error:  # task boundary: one session's end is no other's
             logger.error("session %s broke off", session.session_id[:8], exc_info=error)
         finally:
-            del self._live[session.session_id]
-            self._ended[session.session_id] = None
-            if len(self._ended) > MAX_ENDED:
-                self._ended.popitem(last=False)
+            await self._let_go(session)
         logger.info("session %s over (%s), %d running", session.session_id[:8], session.end_reason, len(self._live))
+
+    async def _let_go(self, session: SimulationSession) -> None:
+        try:
+            await self._sessions.ended(session.session_id, session.end_reason or "error")
+        except StoreError as error:
+            logger.error("session %s is over, but the index fails: %s", session.session_id[:8], error)
+        finally:
+            self._live.pop(session.session_id).is_gone.set()
 
 
 class _Live:
-    __slots__ = ("connection", "connections", "session", "task")
+    __slots__ = ("connection", "connections", "is_gone", "session", "task")
 
     def __init__(self, session: SimulationSession, task: asyncio.Task[None]) -> None:
         self.session = session
         self.task = task
         self.connection: Connection | None = None
         self.connections = 0
+        self.is_gone = asyncio.Event()

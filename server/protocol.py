@@ -206,6 +206,8 @@ def visible_frame(record: Record) -> str:
         "reply_to": event.reply_to,
         "mentions": event.mentions,
     }
+    if event.card is not None:
+        frame["card"] = event.card
     if event.client_message_id is not None:
         frame["client_message_id"] = event.client_message_id
     return _text(frame)

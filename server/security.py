@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
@@ -32,10 +32,10 @@ _SAFE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class SecurityMiddleware:
     """Gives requests an id and answers their headers; refuses hosts that are not on the list."""
 
-    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
+    def __init__(self, app: ASGIApp, settings: ServerSettings, *, is_demo: bool) -> None:
         self._app = app
         self._allowed_hosts = frozenset(host.lower() for host in settings.allowed_hosts)
-        self._exposure_problem = lru_cache(maxsize=64)(settings.exposure_problem)
+        self._exposure_problem = lru_cache(maxsize=64)(partial(settings.exposure_problem, is_demo=is_demo))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):

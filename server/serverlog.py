@@ -11,8 +11,8 @@ _SOCKET_PATH = re.compile(r"/ws/[^\s\"]+")
 _QUERY = re.compile(r"\?[^\s\"]*")
 _ADDRESS_FIRST = '%s - "'
 """How uvicorn's lines about a client begin: with its address, which is nobody's business."""
-TELLING_TOO_MUCH = ("groq", "httpx", "httpx2", "google", "aiohttp", "asyncio")
-"""At DEBUG these write whole requests, and so what participants wrote."""
+TELLING_TOO_MUCH = ("groq", "httpx", "httpx2", "google", "aiohttp", "asyncio", "aiosqlite", "sqlalchemy", "alembic")
+"""At DEBUG these write whole requests, and so what participants wrote, or statements, and so who they are."""
 _INVALID_UTF8 = "Invalid UTF-8 sequence received from client."
 
 

@@ -12,13 +12,15 @@ from collections.abc import Callable
 import uvicorn
 from starlette.types import ASGIApp
 
+from experiments.entry import DEMO_TOKEN
 from experiments.experiment import Experiment, load_experiment
+from experiments.settings.conditions import ONLY_CONDITION
 from server import __version__, limits, models, protocol, serverlog
 from server.app import create_app
 from server.errors import InvalidSettings
+from server.folders import sole_use_of
 from server.guard import GuardedHttp
 from server.listening import listening_socket
-from server.participant import DEMO_TOKEN
 from server.settings import ServerSettings
 
 GRACEFUL_SECONDS = 10
@@ -26,10 +28,10 @@ GRACEFUL_SECONDS = 10
 
 def serve(settings: ServerSettings) -> None:
     """Listen until told to stop. Everything that can be wrong is found before the first connection is taken."""
-    if exposed := settings.exposure_problem(settings.host):
-        raise InvalidSettings([exposed])
     limits.raise_descriptor_limit()
     experiment, why = models.settled(settings, load_experiment(settings.experiment_folder))
+    if exposed := settings.exposure_problem(settings.host, is_demo=experiment.entry.mode == "demo"):
+        raise InvalidSettings([exposed])
     serverlog.configure(settings.log_level, as_json=settings.json_logs)
     for warning in experiment.warnings:
         logging.getLogger("chatroom").warning("%s", warning)
@@ -42,7 +44,8 @@ def serve(settings: ServerSettings) -> None:
     calm_garbage_collector()
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the keys are followed, and after: it asks for no end
-    server.run(sockets=[listener])
+    with sole_use_of(settings.data_dir):
+        server.run(sockets=[listener])
 
 
 def uvicorn_config(app: ASGIApp, settings: ServerSettings) -> uvicorn.Config:
@@ -85,15 +88,15 @@ class _Server(uvicorn.Server):
 
 
 def banner(settings: ServerSettings, experiment: Experiment, why: str, listener: socket.socket) -> str:
-    parameters = experiment.parameters
     rows = {
-        "experiment": f"{_experiment(experiment)}: {len(parameters.agents)} agents, "
-        f"{parameters.messages_per_minute:g} messages a minute, {parameters.duration_seconds / 60:g} minutes",
+        "experiment": _experiment(experiment),
+        "room": _room(experiment),
+        "conditions": _conditions(experiment),
         "model": _model(experiment, why),
-        "page": f"{address(listener)}   token {DEMO_TOKEN}",
+        "page": f"{address(listener)}   {_entry(experiment)}",
         "logs": f"{settings.log_dir}/  ({_sync(settings)})",
     }
-    lines = "\n".join(f"  {name:<11} {value}" for name, value in rows.items())
+    lines = "\n".join(f"  {name:<11} {value}" for name, value in rows.items() if value)
     return f"\n  Chatroom Lab {__version__}  (process {os.getpid()})\n\n{lines}\n\n  Stop with Ctrl+C.\n"
 
 
@@ -108,7 +111,40 @@ def address(listener: socket.socket) -> str:
 def _experiment(experiment: Experiment) -> str:
     folder = str(experiment.folder)
     name = experiment.experiment_id
-    return folder if name == experiment.folder.resolve().name else f"{name} ({folder})"
+    shown = folder if name == experiment.folder.resolve().name else f"{name} ({folder})"
+    return f"{shown}   content {experiment.content_sha256[:12]}"
+
+
+def _room(experiment: Experiment) -> str:
+    """What all conditions have in common of this is said; what they do not is what `chatroom check` shows."""
+    every = experiment.every
+    agents = {len(each.agents) for each in every}
+    rates = {each.messages_per_minute for each in every}
+    minutes = {each.duration_seconds / 60 for each in every}
+    return f"{_span(agents)} agents, {_span(rates)} messages a minute, {_span(minutes)} minutes"
+
+
+def _span(values: set[int] | set[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def _conditions(experiment: Experiment) -> str:
+    names = list(experiment.conditions)
+    return "" if names == [ONLY_CONDITION] else f"{len(names)}: {', '.join(names)}"
+
+
+def _entry(experiment: Experiment) -> str:
+    """Who is let in, for whoever has to hand out links."""
+    entry = experiment.entry
+    match entry.mode:
+        case "demo":
+            return f"token {DEMO_TOKEN}, anybody's"
+        case "tokens":
+            return "by token (`chatroom tokens create --n 120 -o tokens.csv` makes some)"
+        case "open":
+            return "open to everybody who has the address"
+    return f"?{'&'.join(f'{name}=...' for name in entry.parameters)}"
 
 
 def _model(experiment: Experiment, why: str) -> str:

@@ -38,12 +38,14 @@ class ServerSettings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     experiment_dir: Path = DEFAULT_EXPERIMENT
     log_dir: Path = Path("logs")
+    data_dir: Path = Path("data")
     log_sync: Literal["fsync", "os"] = "fsync"
     researcher_key: SecretStr | None = None
     allow_demo: bool = False
     allowed_origins: ExactList = ()
     allowed_hosts: ExactList = ()
     trusted_proxies: ExactList = ()
+    start_failures_per_minute: int = Field(default=10, ge=0, le=1_000_000)
     llm_provider: str | None = None
     llm_model: str | None = None
     gemini_api_key: SecretStr | None = None
@@ -90,8 +92,8 @@ class ServerSettings(BaseSettings):
     def experiment_folder(self) -> Path:
         return experiment_folder(self.experiment_dir)
 
-    def exposure_problem(self, host: str) -> str | None:
-        """Return why listening on `host` would let strangers in, if it would."""
+    def exposure_problem(self, host: str, *, is_demo: bool) -> str | None:
+        """Return why listening on `host` would let strangers in, if it would; `is_demo`: the token 1234 is taken."""
         if _is_loopback(host):
             return None
         if self.researcher_key is None:
@@ -99,10 +101,11 @@ class ServerSettings(BaseSettings):
                 f"HOST: {host} can be reached from other machines, which needs a RESEARCHER_KEY. "
                 "Set one (a long random text), or leave HOST at 127.0.0.1."
             )
-        if not self.allow_demo:
+        if is_demo and not self.allow_demo:
             return (
                 f"HOST: {host} can be reached from other machines, and this experiment lets everybody in with "
-                "the demo token 1234. If that is meant, add --allow-demo (or ALLOW_DEMO=true)."
+                "the demo token 1234 (entry.mode in experimental_settings.json). If that is meant, add --allow-demo "
+                "(or ALLOW_DEMO=true)."
             )
         return None
 

@@ -40,7 +40,7 @@ async def _serve(websocket: WebSocket, is_plain: bool) -> None:
     hub: Hub = websocket.state.hub
     session_id = websocket.path_params["session_id"]
     after = 0 if is_plain else await _hello(websocket)
-    session = hub.session(session_id)
+    session = await hub.session(session_id)
     connection = Connection(
         websocket,
         session,

@@ -35,6 +35,11 @@ class Clock(Protocol):
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer: ...
 
 
+def wall_time() -> datetime:
+    """Return the world's time, in UTC."""
+    return datetime.now(UTC)
+
+
 class WallClock:
     """Real time, on the running event loop."""
 
@@ -42,7 +47,7 @@ class WallClock:
         return time.monotonic()
 
     def timestamp(self) -> str:
-        return datetime.now(UTC).isoformat(timespec="microseconds")
+        return wall_time().isoformat(timespec="microseconds")
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
         return asyncio.get_running_loop().call_later(max(0.0, when - time.monotonic()), callback)

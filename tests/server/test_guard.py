@@ -13,7 +13,7 @@ from participants import ours
 from servers import serving
 from starlette.types import Message
 
-from server import guard, participant
+from server import guard, requests
 from server.security import SecurityMiddleware
 from server.settings import ServerSettings
 
@@ -88,7 +88,7 @@ async def test_a_socket_is_patiently_waited_for(tmp_path: Path, monkeypatch):
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(participant, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(requests, "BODY_SECONDS", 0.2)
     async with serving(tmp_path) as server, connected(server) as (reader, writer):
         writer.write(START + b'{"token"')
         assert (await reader.read(12)) == b"HTTP/1.1 408"
@@ -117,7 +117,7 @@ async def test_what_another_server_exposes_is_not_answered(tmp_path: Path):
             sent.append(message)
 
         scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "scheme": "http", "server": (address, 80)}
-        middleware = SecurityMiddleware(answers, ServerSettings(_env_file=None, **settings))
+        middleware = SecurityMiddleware(answers, ServerSettings(_env_file=None, **settings), is_demo=True)
         await middleware(scope, answers, send)
         if sent[0]["status"] == 403:
             assert json.loads(sent[1]["body"])["error"] == "exposed"

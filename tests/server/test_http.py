@@ -116,7 +116,7 @@ async def test_an_unforeseen_error_tells_nothing(tmp_path: Path, monkeypatch):
     def breaks(self):
         raise ZeroDivisionError("a secret")
 
-    monkeypatch.setattr(Hub, "reserve", breaks)
+    monkeypatch.setattr(Hub, "refuse_if_closed", breaks)
     async with serving(tmp_path) as server, httpx2.AsyncClient(base_url=server.http, trust_env=False) as client:
         answer = await client.post("/session/start", json={"token": "1234"})
         assert (answer.status_code, answer.json()["error"]) == (500, "internal_error")

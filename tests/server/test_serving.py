@@ -34,7 +34,7 @@ def test_the_banner_says_what_a_researcher_wants_to_know(folder: Path):
     with Process(*SERVE, folder=folder) as server:
         banner = server.read_until("Ctrl+C")
         for part in (
-            "config: 5 agents, 6 messages a minute, 15 minutes",
+            "5 agents, 6 messages a minute, 15 minutes",
             "scripted: demo replies (neighbourhood); no API key is set",
             "token 1234",
             "logs/",

@@ -50,7 +50,8 @@ class Server:
         return f"ws://127.0.0.1:{self.port}"
 
     def log_of(self, session_id: str) -> list[Record]:
-        return list(read_records(self.log_dir / f"{session_id}.json"))
+        path = self.log_dir / f"{session_id}.json"
+        return list(read_records(path)) if path.exists() else []
 
     async def end_of(self, session_id: str) -> SessionEnded:
         """Wait until a session's log has its end; it is empty at first, until its first record is on disk."""
@@ -66,7 +67,8 @@ class Server:
 async def serving(folder: Path, *, settings: dict[str, Any] | None = None, **changes: Any) -> AsyncIterator[Server]:
     """Serve an experiment (the seed's, quick, with `changes`) on a free port while the block runs."""
     experiment = load_experiment(write_settings(folder / "config", **(QUICK | changes)))
-    server_settings = ServerSettings(log_dir=folder / "logs", _env_file=None, **(settings or {}))
+    values = {"log_dir": folder / "logs", "data_dir": folder / "data", **(settings or {})}
+    server_settings = ServerSettings(_env_file=None, **values)
     listener = listening_socket("127.0.0.1", 0)
     app = create_app(server_settings, models.settled(server_settings, experiment).experiment)
     server = uvicorn.Server(uvicorn_config(app, server_settings))

@@ -1,0 +1,129 @@
+"""The index of sessions: which are pending, live and over, and what their logs begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import select, update
+
+from experiments.store.study import Study, moment
+from experiments.store.tables import LIVE, OVER, PENDING, assignments, consents, sessions
+
+OUTCOMES = {"duration_expired": "completed", "withdrawn": "withdrawn"}
+"""End reason -> outcome. Every other end was nobody's wish: `technical`, so that nobody goes unpaid for it."""
+
+
+def outcome_of(end_reason: str) -> str:
+    return OUTCOMES.get(end_reason, "technical")
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """A session as it stands in the index; `assignment` and `consent` as the first record has them."""
+
+    session_id: str
+    participant_id: str
+    condition: str
+    state: str
+    assignment: Mapping[str, Any]
+    consent: Mapping[str, str] | None
+
+
+class Listed(NamedTuple):
+    """A session for a list."""
+
+    session_id: str
+    condition: str
+    sequence_number: int | None
+    stratum: str | None
+    state: str
+    outcome: str | None
+    end_reason: str | None
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+    experiment_sha256: str
+    purpose: str
+
+
+class Sessions:
+    def __init__(self, study: Study, now: Callable[[], datetime]) -> None:
+        self._study = study
+        self._now = now
+
+    async def reserved(self, session_id: str) -> Reserved | None:
+        """Return a session of this experiment, None if there is none of that id."""
+        found = (
+            select(sessions, assignments.c.stratum, assignments.c.sequence_number, consents)
+            .select_from(
+                sessions.outerjoin(assignments, assignments.c.session_id == sessions.c.session_id).outerjoin(
+                    consents, consents.c.participant_id == sessions.c.participant_id
+                )
+            )
+            .where(sessions.c.session_id == session_id, sessions.c.experiment_id == self._study.experiment_id)
+        )
+        async with self._study.database.transaction() as connection:
+            row = (await connection.execute(found)).first()
+        if row is None or row.condition not in self._study.experiment.conditions:
+            return None
+        return Reserved(
+            session_id=row.session_id,
+            participant_id=row.participant_id,
+            condition=row.condition,
+            state=row.state,
+            assignment=self._assignment(row),
+            consent=_consent(row),
+        )
+
+    def _assignment(self, row: Any) -> dict[str, Any]:
+        if row.sequence_number is None:
+            return {"method": "token"}
+        return {
+            "method": self._study.allocation.method,
+            "sequence_number": row.sequence_number,
+            "stratum": row.stratum,
+            "allocation_sha256": self._study.allocation.sha256,
+        }
+
+    async def began(self, session_id: str) -> None:
+        """A connection is there: the session goes on from now."""
+        await self._update(session_id, {"state": LIVE, "started_at": moment(self._now())})
+
+    async def unbegun(self, session_id: str) -> None:
+        """It was about to begin, and did not: it waits for its participant as before."""
+        await self._update(session_id, {"state": PENDING, "started_at": None})
+
+    async def ended(self, session_id: str, end_reason: str) -> None:
+        values = {"end_reason": end_reason, "outcome": outcome_of(end_reason), "ended_at": moment(self._now())}
+        await self._update(session_id, {"state": OVER, **values})
+
+    async def _update(self, session_id: str, values: Mapping[str, str | None]) -> None:
+        async with self._study.database.transaction() as connection:
+            await connection.execute(update(sessions).where(sessions.c.session_id == session_id).values(dict(values)))
+
+    async def live(self) -> list[str]:
+        """Return the sessions that were live when last heard of."""
+        ours = (sessions.c.experiment_id == self._study.experiment_id) & (sessions.c.state == LIVE)
+        async with self._study.database.transaction() as connection:
+            return [row.session_id for row in await connection.execute(select(sessions.c.session_id).where(ours))]
+
+    async def listed(self) -> list[Listed]:
+        """Return all sessions of the experiment, in the order in which they were started."""
+        found = (
+            select(sessions, assignments.c.stratum, assignments.c.sequence_number)
+            .select_from(sessions.outerjoin(assignments, assignments.c.session_id == sessions.c.session_id))
+            .where(sessions.c.experiment_id == self._study.experiment_id)
+            .order_by(sessions.c.created_at, sessions.c.session_id)
+        )
+        async with self._study.database.transaction() as connection:
+            rows = (await connection.execute(found)).all()
+        return [Listed(*(getattr(row, name) for name in Listed._fields)) for row in rows]
+
+
+def _consent(row: Any) -> dict[str, str] | None:
+    if row.version is None:
+        return None
+    return {"version": row.version, "sha256": row.sha256, "given_at": row.decided_at}

@@ -1,0 +1,179 @@
+"""`POST /session/start` and `/session/decline`: what a participant brings, and what they get for it."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from experiments.entry import parameter_problems
+from experiments.errors import (
+    ConsentNeeded,
+    NoRoom,
+    NotAdmitted,
+    NotOpen,
+    NotStarted,
+    SessionOver,
+    StoreError,
+    StudyFull,
+    UnknownCredential,
+)
+from experiments.experiment import Experiment
+from experiments.store.admission import Admissions, Admitted, Applicant
+from server.attempts import FailedStarts
+from server.completion import completion, debriefing
+from server.errors import RequestRefused
+from server.hub import RETRY_AFTER_SECONDS, Hub
+from server.requests import json_answer, read_json
+
+logger = logging.getLogger("chatroom.start")
+
+MAX_PARAMETERS = 50
+Value = Annotated[str, Field(max_length=200)]
+_PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]*")
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    token: Annotated[str, Field(max_length=200)] | None = None
+    parameters: dict[Value, Value] = Field(default={}, max_length=MAX_PARAMETERS)
+    visit: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{16,100}$")
+
+
+class _Consent(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    version: str = Field(max_length=100)
+
+
+class StartRequest(_Body):
+    consent: _Consent | None = None
+    resume: bool = False
+
+
+class DeclineRequest(_Body):
+    version: str = Field(max_length=100)
+
+
+async def start_session(request: Request) -> Response:
+    """Exchange a token, or what a panel's link says, for a session; it begins when its socket is opened."""
+    body = _checked(StartRequest, await read_json(request))
+    applicant = _applicant(request, body, body.consent.version if body.consent else None)
+    admitted = await _admitted(request, applicant, resume_only=body.resume)
+    scheme = "wss" if request.url.scheme == "https" else "ws"
+    return json_answer(
+        {
+            "session_id": admitted.session_id,
+            "message": "Session created. Connect via WebSocket to start.",
+            "websocket_url": f"{scheme}://{request.url.netloc}/ws/{admitted.session_id}",
+        }
+    )
+
+
+async def decline(request: Request) -> Response:
+    """Take it that no consent is given: nothing begins, and what is due then is told."""
+    body = _checked(DeclineRequest, await read_json(request))
+    experiment: Experiment = request.state.experiment
+    if experiment.screens.consent is None:
+        raise RequestRefused("not_found", "There is no consent to decline.")
+    applicant = _applicant(request, body, None)
+    failed_starts: FailedStarts = request.state.failed_starts
+    admissions: Admissions = request.state.admissions
+    try:
+        async with failed_starts.attempt(_address(request)):
+            declined = await admissions.decline(applicant, body.version)
+    except (NotAdmitted, StoreError) as error:
+        raise refusal(experiment, error, applicant) from error
+    return json_answer({"completion": completion(experiment, declined.outcome, declined.parameters)})
+
+
+async def _admitted(request: Request, applicant: Applicant, *, resume_only: bool) -> Admitted:
+    experiment: Experiment = request.state.experiment
+    hub: Hub = request.state.hub
+    failed_starts: FailedStarts = request.state.failed_starts
+    admissions: Admissions = request.state.admissions
+    try:
+        async with failed_starts.attempt(_address(request)):
+            admitted = await admissions.admit(applicant, resume_only=resume_only, before_new=hub.refuse_if_closed)
+            if await hub.has_just_ended(admitted.session_id):
+                admitted = await admissions.admit(applicant, resume_only=resume_only)
+    except (NotAdmitted, StoreError) as error:
+        raise refusal(experiment, error, applicant) from error
+    return admitted
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _checked(cls: type[Any], body: Any) -> Any:
+    """Return the request; raise RequestRefused. What was sent is not said again: not even the names of its keys."""
+    try:
+        return cls.model_validate(body)
+    except ValidationError as error:
+        known = set(cls.model_fields)
+        details = [
+            {"field": each["loc"][0] if each["loc"] and each["loc"][0] in known else "", "type": each["type"]}
+            for each in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+        raise _malformed(details) from None
+
+
+def _malformed(details: list[dict[str, Any]]) -> RequestRefused:
+    return RequestRefused("validation_error", "The request is not as it should be.", details)
+
+
+def _applicant(request: Request, body: _Body, consent: str | None) -> Applicant:
+    """Return who applies; raise RequestRefused if what this experiment needs of them is missing."""
+    experiment: Experiment = request.state.experiment
+    entry = experiment.entry
+    given = {name: body.parameters[name].strip() for name in entry.parameters if name in body.parameters}
+    if not all(_PRINTABLE.fullmatch(value) for value in given.values()):
+        raise _malformed([{"field": "parameters", "type": "control_character"}])
+    problems = [{"field": f"parameters.{name}", "message": why} for name, why in parameter_problems(given, entry)]
+    if problems:
+        raise _malformed(problems)
+    if entry.mode in ("demo", "tokens") and body.token is None:
+        raise _malformed([{"field": "token", "type": "missing"}])
+    return Applicant(token=body.token, parameters=given, visit=body.visit, consent=consent)
+
+
+def refusal(experiment: Experiment, error: NotAdmitted | StoreError, applicant: Applicant) -> RequestRefused:
+    """Return the answer for a reason not to be let in."""
+    match error:
+        case UnknownCredential():
+            return RequestRefused("unauthorized", "This token is not valid.")
+        case NotStarted():
+            return RequestRefused("not_started", "Nothing has begun yet.")
+        case NotOpen(opens_at=None):
+            return RequestRefused("not_open", "This study is over. Thank you for your interest.")
+        case NotOpen():
+            return RequestRefused("not_open", "This study has not begun yet. Please come back later.")
+        case ConsentNeeded():
+            return RequestRefused("consent_required", "The consent that belongs to this study is needed first.")
+        case SessionOver():
+            return RequestRefused(
+                "session_over",
+                "This session is over.",
+                extra={
+                    "completion": completion(experiment, error.outcome, error.parameters),
+                    "debriefing": debriefing(experiment, error.outcome),
+                },
+            )
+        case StudyFull():
+            due = completion(experiment, "screened_out", applicant.parameters)
+            return RequestRefused("study_full", "All places are taken.", extra={"completion": due})
+        case NoRoom() | StoreError():
+            if isinstance(error, StoreError):
+                logger.error("nobody is admitted: %s", error)
+            return RequestRefused(
+                "not_admitting",
+                "The chatroom is full at the moment. Please try again in a little while.",
+                headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+            )
+    raise AssertionError(f"no answer for {error!r}")
