@@ -2,6 +2,9 @@
 
 ExperimentsError
 ├── InvalidExperiment   the settings files cannot be used; carries every problem found
+├── NotMade             a new experiment's folder could not be made
+│   └── FolderExists    something is there already, and stays as it is
+├── UnknownExample      there is no example of that name
 ├── LogError            an event log could not be written or read
 │   ├── LogExists       a session's log is never written over
 │   └── DamagedLog      a line that is no record, with its number
@@ -10,6 +13,7 @@ ExperimentsError
     ├── UnknownCredential   a token or code that is unknown, revoked or expired: which of them is not told
     ├── NotStarted          nobody has begun with it, and nobody was to begin now
     ├── NotOpen             before or after the time in which one may begin
+    ├── AlreadyBegun        the consent cannot be declined any more: the session goes on, and may be left
     ├── ConsentNeeded       the consent that belongs to this experiment was not given
     ├── SessionOver         the session has ended, or was declined; carries what is due to the participant
     ├── StudyFull           every quota is reached
@@ -33,6 +37,26 @@ class InvalidExperiment(ExperimentsError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class NotMade(ExperimentsError):
+    """A folder could not be made."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        self.folder = folder
+        self.reason = reason
+        super().__init__(f"{folder}: {reason}")
+
+
+class FolderExists(NotMade):
+    """Something is there already, and stays as it is."""
+
+
+class UnknownExample(ExperimentsError):
+    def __init__(self, example: str, known: list[str]) -> None:
+        self.example = example
+        self.known = known
+        super().__init__(f"{example!r} is not allowed: one of {', '.join(known)}")
 
 
 class LogError(ExperimentsError):
@@ -69,6 +93,10 @@ class NotOpen(NotAdmitted):
     def __init__(self, opens_at: datetime | None) -> None:
         self.opens_at = opens_at
         super().__init__("not open")
+
+
+class AlreadyBegun(NotAdmitted):
+    pass
 
 
 class ConsentNeeded(NotAdmitted):

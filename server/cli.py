@@ -82,6 +82,18 @@ def serve(
 
 
 @app.command()
+def new(
+    name: Annotated[Path, typer.Argument(help="The folder to make; its name becomes the experiment's id.")],
+    like: Annotated[str, typer.Option(help="Which example: civility, factorial or minimal.")] = "civility",
+) -> None:
+    """Make a folder for an experiment of your own, after an example."""
+    from server.making import make
+
+    with _problems_told():
+        make(name, like)
+
+
+@app.command()
 def rehearse(
     folder: Annotated[Path, typer.Argument(help="Folder with the two settings files.")] = Path("config"),
     sessions: Annotated[int, typer.Option(help="How many sessions.", min=1)] = 100,

@@ -32,6 +32,7 @@ STATUS = {
     "not_found": 404,
     "method_not_allowed": 405,
     "timeout": 408,
+    "already_begun": 409,
     "session_over": 409,
     "too_large": 413,
     "unsupported_media_type": 415,

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from experiments.entry import parameter_problems
 from experiments.errors import (
+    AlreadyBegun,
     ConsentNeeded,
     NoRoom,
     NotAdmitted,
@@ -143,37 +144,43 @@ def _applicant(request: Request, body: _Body, consent: str | None) -> Applicant:
     return Applicant(token=body.token, parameters=given, visit=body.visit, consent=consent)
 
 
+FULL = ("not_admitting", "The chatroom is full at the moment. Please try again in a little while.")
+REFUSALS: dict[type[Exception], tuple[str, str]] = {
+    UnknownCredential: ("unauthorized", "This token is not valid."),
+    NotStarted: ("not_started", "Nothing has begun yet."),
+    AlreadyBegun: ("already_begun", "The session has begun already."),
+    ConsentNeeded: ("consent_required", "The consent that belongs to this study is needed first."),
+    SessionOver: ("session_over", "This session is over."),
+    StudyFull: ("study_full", "All places are taken."),
+    NoRoom: FULL,
+    StoreError: FULL,
+}
+"""Why somebody is not let in -> the answer's code and message."""
+
+
 def refusal(experiment: Experiment, error: NotAdmitted | StoreError, applicant: Applicant) -> RequestRefused:
     """Return the answer for a reason not to be let in."""
+    if isinstance(error, NotOpen):
+        return RequestRefused("not_open", _window(error))
+    if isinstance(error, StoreError):
+        logger.error("nobody is admitted: %s", error)
+    code, message = REFUSALS[type(error)]
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if code == "not_admitting" else None
+    return RequestRefused(code, message, headers=headers, extra=_due(experiment, error, applicant))
+
+
+def _window(error: NotOpen) -> str:
+    if error.opens_at is None:
+        return "This study is over. Thank you for your interest."
+    return "This study has not begun yet. Please come back later."
+
+
+def _due(experiment: Experiment, error: NotAdmitted | StoreError, applicant: Applicant) -> dict[str, Any]:
+    """What the answer says of the end, where there is one."""
     match error:
-        case UnknownCredential():
-            return RequestRefused("unauthorized", "This token is not valid.")
-        case NotStarted():
-            return RequestRefused("not_started", "Nothing has begun yet.")
-        case NotOpen(opens_at=None):
-            return RequestRefused("not_open", "This study is over. Thank you for your interest.")
-        case NotOpen():
-            return RequestRefused("not_open", "This study has not begun yet. Please come back later.")
-        case ConsentNeeded():
-            return RequestRefused("consent_required", "The consent that belongs to this study is needed first.")
         case SessionOver():
-            return RequestRefused(
-                "session_over",
-                "This session is over.",
-                extra={
-                    "completion": completion(experiment, error.outcome, error.parameters),
-                    "debriefing": debriefing(experiment, error.outcome),
-                },
-            )
+            due = completion(experiment, error.outcome, error.parameters)
+            return {"completion": due, "debriefing": debriefing(experiment, error.outcome)}
         case StudyFull():
-            due = completion(experiment, "screened_out", applicant.parameters)
-            return RequestRefused("study_full", "All places are taken.", extra={"completion": due})
-        case NoRoom() | StoreError():
-            if isinstance(error, StoreError):
-                logger.error("nobody is admitted: %s", error)
-            return RequestRefused(
-                "not_admitting",
-                "The chatroom is full at the moment. Please try again in a little while.",
-                headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
-            )
-    raise AssertionError(f"no answer for {error!r}")
+            return {"completion": completion(experiment, "screened_out", applicant.parameters)}
+    return {}

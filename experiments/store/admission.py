@@ -32,6 +32,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from experiments.entry import DEMO_TOKEN
 from experiments.errors import (
+    AlreadyBegun,
     ConsentNeeded,
     NoRoom,
     NotOpen,
@@ -55,6 +56,10 @@ from experiments.store.tables import (
 
 PLACE_KEPT = timedelta(minutes=15)
 """How long a started session that nobody has connected to counts as one that goes on."""
+
+
+NOBODYS = -1
+"""A token's id that no token has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,7 @@ class _Known(NamedTuple):
     panel_hash: str | None = None
     condition: str | None = None
     is_expired: bool = False
+    is_refused: bool = False
 
 
 class Place(NamedTuple):
@@ -109,9 +115,7 @@ class Admissions:
             known = await self._identify(connection, applicant)
             participant = await self._participant(connection, known)
             if participant is not None:
-                return await self._again(connection, participant)
-            if known.is_expired:
-                raise UnknownCredential
+                return self._again(participant)
             if resume_only:
                 raise NotStarted
             self._may_begin(applicant)
@@ -124,13 +128,11 @@ class Admissions:
         async with self._study.database.transaction() as connection:
             known = await self._identify(connection, applicant)
             participant = await self._participant(connection, known)
-            if participant is None:
-                if known.is_expired:
-                    raise UnknownCredential
-                participant_id = await self._add_participant(connection, known, applicant)
-                await self._decide(connection, participant_id, version, "declined")
-            else:
-                await self._again(connection, participant)
+            if participant is not None:
+                self._again(participant)
+                raise AlreadyBegun
+            participant_id = await self._add_participant(connection, known, applicant)
+            await self._decide(connection, participant_id, version, "declined")
         return SessionOver("declined", applicant.parameters)
 
     # Who it is
@@ -157,13 +159,18 @@ class Admissions:
     async def _of_token(self, connection: AsyncConnection, token: str) -> _Known:
         hashes = self._study.keyring.tokens(self._study.experiment_id, token)
         row = (await connection.execute(select(tokens).where(tokens.c.token_hash.in_(hashes)))).first()
-        if row is None or row.revoked_at is not None or row.condition not in (None, *self._study.experiment.conditions):
-            raise UnknownCredential
+        if row is None:
+            return _Known(token_id=NOBODYS, is_refused=True)
         is_expired = row.expires_at is not None and row.expires_at <= moment(self._now())
-        return _Known(token_id=row.id, condition=row.condition, is_expired=is_expired)
+        is_of_here = row.condition in (None, *self._study.experiment.conditions)
+        is_refused = row.revoked_at is not None or not is_of_here
+        return _Known(token_id=row.id, condition=row.condition, is_expired=is_expired, is_refused=is_refused)
 
     async def _participant(self, connection: AsyncConnection, known: _Known) -> Row[Any] | None:
-        """Return who has begun (or declined) with this, with their session if they have one."""
+        """Return who has begun (or declined) with this, with their session if they have one.
+
+        What lets nobody in is looked up like everything else before it is refused: time is not to tell it apart.
+        """
         is_theirs = self._is_theirs(known)
         if is_theirs is None:
             return None
@@ -172,7 +179,10 @@ class Admissions:
                 panel_ids, panel_ids.c.participant_id == participants.c.participant_id
             )
         )
-        return (await connection.execute(found.where(is_theirs))).first()
+        participant = (await connection.execute(found.where(is_theirs))).first()
+        if known.is_refused or (known.is_expired and participant is None):
+            raise UnknownCredential
+        return participant
 
     @staticmethod
     def _is_theirs(known: _Known) -> Any:
@@ -182,7 +192,8 @@ class Admissions:
             return participants.c.visit_hash == known.visit_hash
         return None if known.panel_hash is None else panel_ids.c.id_hash == known.panel_hash
 
-    async def _again(self, connection: AsyncConnection, participant: Row[Any]) -> Admitted:
+    @staticmethod
+    def _again(participant: Row[Any]) -> Admitted:
         parameters = json.loads(participant.parameters) if participant.parameters else {}
         if participant.session_id is None:
             raise SessionOver("declined", parameters)
