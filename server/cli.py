@@ -270,6 +270,31 @@ def assignment(
             sys.exit(1)
 
 
+@app.command()
+def blinding(
+    url: Annotated[str, typer.Argument(help="Address of a running server, e.g. http://127.0.0.1:8000")],
+    token: Annotated[str | None, typer.Option(help="What to start a session with.  [default: 1234]")] = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE of a panel's link; may be repeated.", metavar="NAME=VALUE")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="How long to listen in the chat.", min=1, max=3600)] = 30,
+    experiment: Experiments = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take part in a running server's chat and look whether anything in all that it sends gives the study away.
+
+    This starts a session, as a participant would: do it before you recruit.
+    """
+    from server import blinding
+
+    with _problems_told():
+        settings, loaded = _opened(experiment)
+        parameters = dict(each.split("=", 1) for each in parameter or [] if "=" in each)
+        credential = {"token": token or "1234", "parameters": parameters}
+        if not blinding.run(url, loaded, settings.secrets, credential, seconds, as_json=as_json):
+            sys.exit(1)
+
+
 def _opened(folder: Path | None) -> tuple[ServerSettings, Experiment]:
     """Return the settings, and the experiment whatever model speaks in it."""
     from experiments.experiment import load_experiment

@@ -21,7 +21,8 @@ from server.data import in_study
 from server.settings import ServerSettings
 from simulation.runtime.clock import wall_time
 
-SHOWN_PLACES = 40
+SHOWN_OF_ID = 8
+"""As much of a session's id as the server log has; `--json` has all of it."""
 
 
 def sessions(settings: ServerSettings, experiment: Experiment, *, as_json: bool) -> None:
@@ -38,16 +39,17 @@ def sessions(settings: ServerSettings, experiment: Experiment, *, as_json: bool)
 def _sessions_table(experiment: Experiment, listed: Sequence[Listed]) -> Table:
     table = Table(title=f"Sessions of {experiment.experiment_id}", title_justify="left")
     for column in ("session", "condition", "place", "state", "outcome", "started", "ended"):
-        table.add_column(column, no_wrap=column == "session", justify="right" if column == "place" else "left")
+        table.add_column(column, no_wrap=column != "condition", justify="right" if column == "place" else "left")
     for each in listed:
         place = "" if each.sequence_number is None else str(each.sequence_number)
         cells = (each.condition, place, each.state, each.outcome, _second(each.started_at), _second(each.ended_at))
-        table.add_row(each.session_id, *(cell or "" for cell in cells))
+        table.add_row(each.session_id[:SHOWN_OF_ID], *(cell or "" for cell in cells))
     return table
 
 
 def _second(moment: str | None) -> str | None:
-    return moment and moment[:19].replace("T", " ")
+    """Return a moment in UTC as a table has room for it."""
+    return moment and moment[5:19].replace("T", " ")
 
 
 def _summary(listed: Sequence[Listed]) -> str:

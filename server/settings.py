@@ -92,6 +92,12 @@ class ServerSettings(BaseSettings):
     def experiment_folder(self) -> Path:
         return experiment_folder(self.experiment_dir)
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every key that is set."""
+        keys = (self.researcher_key, self.gemini_api_key, self.groq_api_key, self.openai_compatible_api_key)
+        return tuple(key.get_secret_value() for key in keys if key is not None)
+
     def exposure_problem(self, host: str, *, is_demo: bool) -> str | None:
         """Return why listening on `host` would let strangers in, if it would; `is_demo`: the token 1234 is taken."""
         if _is_loopback(host):
