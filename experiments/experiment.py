@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from experiments.warnings import warnings_of
 from simulation.parameters import SimulationParameters
 
 NO_CONTENT = ("$schema", "note")
-"""Keys that are there for editors and researchers: changing them changes no experiment."""
+"""Keys of the files, of conditions and of levels that are there for editors and researchers alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,22 +169,31 @@ def _entry(settings: ExperimentalSettings) -> Entry:
     )
 
 
-def _content_sha256(folder: Path, raw: RawSettings, conditions: Any) -> str:
-    """Hash what the files say, and what they refer to, but not how they are laid out."""
-    scripts = sorted({each.parameters.language_model.script or "" for each in conditions} - {""})
+def _content_sha256(folder: Path, raw: RawSettings, conditions: Collection[Condition]) -> str:
+    """Hash what the files say, in which order conditions stand, and what is referred to, but not the files' layout."""
+    models = [condition.parameters.language_model for condition in conditions]
+    named = sorted({name for model in models for name in (model.script, model.log) if name})
     content = {
-        SIMULATION_FILE: _content(raw.simulation),
-        EXPERIMENTAL_FILE: _content(raw.experimental),
-        "scripts": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in scripts},
+        SIMULATION_FILE: _without_notes(raw.simulation),
+        EXPERIMENTAL_FILE: _design(raw.experimental),
+        "conditions": [condition.name for condition in conditions],
+        "files": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in named},
     }
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _content(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _content(item) for key, item in value.items() if key not in NO_CONTENT}
-    return [_content(item) for item in value] if isinstance(value, list) else value
+def _design(raw: Mapping[str, Any]) -> dict[str, Any]:
+    conditions = {name: _without_notes(each) for name, each in raw.get("conditions", {}).items()}
+    factors = {
+        factor: {level: _without_notes(each) for level, each in levels.items()}
+        for factor, levels in raw.get("factors", {}).items()
+    }
+    return {**_without_notes(raw), "conditions": conditions, "factors": factors}
+
+
+def _without_notes(raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in raw.items() if key not in NO_CONTENT}
 
 
 # What is wrong

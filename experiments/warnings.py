@@ -15,7 +15,7 @@ from simulation.leaks import leak_in
 from simulation.parameters import NEUTRAL_PARTICIPANT, SimulationParameters, folded
 from simulation.sanitize import sanitize
 
-ALIKE = 0.8
+ALIKE = 0.75
 """Names that share so much of their letters are mixed up."""
 SHORT_NAME = 3
 

@@ -94,6 +94,35 @@ def new(
 
 
 @app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="Folder with the two settings files.")] = Path("config"),
+    as_json: AsJson = False,
+) -> None:
+    """Say what is wrong with an experiment, or show what differs in it and what it will come to."""
+    from server.checking import check
+    from server.settings import experiment_folder
+
+    with _problems_told("serve would refuse to start"):
+        if not check(experiment_folder(folder), as_json=as_json):
+            sys.exit(2)
+
+
+@app.command()
+def diff(
+    old: Annotated[Path, typer.Argument(help="The folder that was preregistered.")],
+    new: Annotated[Path, typer.Argument(help="The folder as it is now.")] = Path("config"),
+    as_json: AsJson = False,
+) -> None:
+    """Show what changed in an experiment. Exits 0 if sessions run on the same in both, 1 if not."""
+    from server.diffing import diff
+    from server.settings import experiment_folder
+
+    with _problems_told("nothing was compared"):
+        if not diff(old, experiment_folder(new), as_json=as_json):
+            sys.exit(1)
+
+
+@app.command()
 def rehearse(
     folder: Annotated[Path, typer.Argument(help="Folder with the two settings files.")] = Path("config"),
     sessions: Annotated[int, typer.Option(help="How many sessions.", min=1)] = 100,

@@ -146,11 +146,13 @@ class Hub:
         if reserved.state == OVER:
             raise SocketRefused(Close.ENDED, "session over")
         await self._sessions.began(session_id)
+        begun = None
         try:
-            return self._begun(self._first_record(reserved))
-        except BaseException:
-            await self._sessions.unbegun(session_id)
-            raise
+            begun = self._begun(self._first_record(reserved))
+            return begun
+        finally:
+            if begun is None:
+                await self._sessions.unbegun(session_id)
 
     def _begun(self, start: SessionStarted) -> SimulationSession:
         session_id = start.session_id

@@ -127,8 +127,12 @@ def _without_the_absent(settings: dict[str, Any], shared: Mapping[str, Any]) -> 
 
 
 def place_of(file: str, key: str, overrides: Iterable[Override]) -> str | None:
-    """Return where in experimental_settings.json `key` of `file`, or what it is part of, is overridden."""
+    """Return where in experimental_settings.json `key` of `file`, what it is part of, or a part of it is overridden."""
     for override in overrides:
-        if override.file == file and (key == override.key or key.startswith((f"{override.key}.", f"{override.key}["))):
+        if override.file != file:
+            continue
+        if key == override.key or key.startswith((f"{override.key}.", f"{override.key}[")):
             return f"{override.at}{key[len(override.key) :]}"
+        if override.key.startswith(f"{key}."):
+            return override.at.removesuffix(override.key[len(key) :])
     return None

@@ -148,13 +148,20 @@ def schema_at(schema: Mapping[str, Any], parts: Sequence[str | int]) -> Mapping[
     here: Mapping[str, Any] = schema
     for part in parts:
         here = _resolve(schema, here)
-        options = [_resolve(schema, option) for key in ("anyOf", "oneOf") for option in here.get(key, ())]
-        here = next((option for option in options if option.get("type") in ("object", "array")), here)
+        here = next((each for each in _options(schema, here) if each.get("type") in ("object", "array")), here)
         following = here.get("items") if isinstance(part, int) else _member(here, part)
         if not isinstance(following, Mapping):
             return None
         here = following
     return here
+
+
+def _options(root: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield what a choice is between, also where choices are among it."""
+    for option in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
+        resolved = _resolve(root, option)
+        yield resolved
+        yield from _options(root, resolved)
 
 
 def _member(schema: Mapping[str, Any], key: str) -> Any:
