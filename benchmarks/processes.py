@@ -75,7 +75,13 @@ def ours(*, sync: str = "os", environment: Mapping[str, str] | None = None, **ch
     with tempfile.TemporaryDirectory() as folder:
         write_settings(Path(folder), **changes)
         command = [sys.executable, "-m", "server", "--port", str(port), "--experiment", folder]
-        variables = {"LOG_DIR": f"{folder}/logs", "LOG_SYNC": sync, "LOG_LEVEL": "ERROR", **(environment or {})}
+        variables = {
+            "LOG_DIR": f"{folder}/logs",
+            "DATA_DIR": f"{folder}/data",
+            "LOG_SYNC": sync,
+            "LOG_LEVEL": "ERROR",
+            **(environment or {}),
+        }
         with _running(command, variables, port) as measured:
             yield measured
 

@@ -140,12 +140,11 @@ class Hub:
         return live.connections
 
     async def _begin(self, session_id: str) -> SimulationSession:
-        reserved = await self._sessions.reserved(session_id)
+        reserved = await self._sessions.begin(session_id)
         if reserved is None:
             raise SocketRefused(Close.UNKNOWN, "unknown session")
         if reserved.state == OVER:
             raise SocketRefused(Close.ENDED, "session over")
-        await self._sessions.began(session_id)
         begun = None
         try:
             begun = self._begun(self._first_record(reserved))

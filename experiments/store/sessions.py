@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from experiments.store.study import Study, moment
 from experiments.store.tables import LIVE, OVER, PENDING, assignments, consents, sessions
@@ -56,6 +57,18 @@ class Sessions:
 
     async def reserved(self, session_id: str) -> Reserved | None:
         """Return a session of this experiment, None if there is none of that id."""
+        async with self._study.database.transaction() as connection:
+            return await self._reserved(connection, session_id)
+
+    async def begin(self, session_id: str) -> Reserved | None:
+        """Return a session as it was until now; one that waited for its participant is live from now on."""
+        async with self._study.database.transaction() as connection:
+            reserved = await self._reserved(connection, session_id)
+            if reserved is not None and reserved.state != OVER:
+                await _update(connection, session_id, {"state": LIVE, "started_at": moment(self._now())})
+            return reserved
+
+    async def _reserved(self, connection: AsyncConnection, session_id: str) -> Reserved | None:
         found = (
             select(sessions, assignments.c.stratum, assignments.c.sequence_number, consents)
             .select_from(
@@ -65,8 +78,7 @@ class Sessions:
             )
             .where(sessions.c.session_id == session_id, sessions.c.experiment_id == self._study.experiment_id)
         )
-        async with self._study.database.transaction() as connection:
-            row = (await connection.execute(found)).first()
+        row = (await connection.execute(found)).first()
         if row is None or row.condition not in self._study.experiment.conditions:
             return None
         return Reserved(
@@ -88,21 +100,15 @@ class Sessions:
             "allocation_sha256": self._study.allocation.sha256,
         }
 
-    async def began(self, session_id: str) -> None:
-        """A connection is there: the session goes on from now."""
-        await self._update(session_id, {"state": LIVE, "started_at": moment(self._now())})
-
     async def unbegun(self, session_id: str) -> None:
         """It was about to begin, and did not: it waits for its participant as before."""
-        await self._update(session_id, {"state": PENDING, "started_at": None})
+        async with self._study.database.transaction() as connection:
+            await _update(connection, session_id, {"state": PENDING, "started_at": None})
 
     async def ended(self, session_id: str, end_reason: str) -> None:
         values = {"end_reason": end_reason, "outcome": outcome_of(end_reason), "ended_at": moment(self._now())}
-        await self._update(session_id, {"state": OVER, **values})
-
-    async def _update(self, session_id: str, values: Mapping[str, str | None]) -> None:
         async with self._study.database.transaction() as connection:
-            await connection.execute(update(sessions).where(sessions.c.session_id == session_id).values(dict(values)))
+            await _update(connection, session_id, {"state": OVER, **values})
 
     async def live(self) -> list[str]:
         """Return the sessions that were live when last heard of."""
@@ -121,6 +127,10 @@ class Sessions:
         async with self._study.database.transaction() as connection:
             rows = (await connection.execute(found)).all()
         return [Listed(*(getattr(row, name) for name in Listed._fields)) for row in rows]
+
+
+async def _update(connection: AsyncConnection, session_id: str, values: Mapping[str, str | None]) -> None:
+    await connection.execute(update(sessions).where(sessions.c.session_id == session_id).values(dict(values)))
 
 
 def _consent(row: Any) -> dict[str, str] | None:

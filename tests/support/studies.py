@@ -46,7 +46,7 @@ class StudyDesk:
         return (await self.admissions.admit(Applicant(token=token, **details), resume_only=True)).session_id
 
     async def runs_whole(self, session_id: str, end_reason: str = "duration_expired") -> None:
-        await self.sessions.began(session_id)
+        await self.sessions.begin(session_id)
         await self.sessions.ended(session_id, end_reason)
 
     async def conditions(self) -> list[str]:
