@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import get_args
 
+from servers import run_command
+
 from experiments.settings.experimental import ExperimentalSettings
 from experiments.settings.simulation import SimulationSettings
 from server.cli import app
@@ -64,13 +66,27 @@ def test_defaults_in_the_environment_example_are_the_defaults(monkeypatch):
 
 def test_commands_of_the_readme_are_there():
     commands = {command.name or command.callback.__name__ for command in app.registered_commands}
+    commands |= {group.name for group in app.registered_groups}
     assert set(re.findall(r"chatroom (serve|rehearse|[a-z]+)\b(?= )", README)) - {"experiments"} <= commands | {"for"}
+
+
+def test_the_check_in_the_readme_is_what_the_command_prints():
+    shown = README[README.index("$ chatroom check config/examples/factorial\n") :].partition("```")[0]
+    command = ("-c", "from server.cli import main; main()", "check", "config/examples/factorial")
+    printed = run_command(*command, folder=ROOT, environment={"COLUMNS": "120"}).stdout
+    assert shown.partition("\n")[2].rstrip() == printed.rstrip()
 
 
 def test_every_file_that_the_readme_links_to_is_there():
     for target in re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", README):
         path = "".join(target)
         assert (ROOT / path).exists(), path
+
+
+def test_every_link_between_documents_leads_somewhere():
+    for document in (ROOT / "docs").glob("*.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), f"{document}: {target}"
 
 
 def test_lock_and_constraint_files_hold_no_address():
