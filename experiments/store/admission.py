@@ -109,17 +109,19 @@ class Admissions:
     ) -> Admitted:
         """Return the applicant's session; raise NotAdmitted with the reason why there is none.
 
-        `before_new` is called when a new session is about to be made, and may raise to prevent it.
+        `before_new` is called before a new session would be made, and may raise to prevent it. `resume_only` makes
+        none, but tells what would keep one from being made.
         """
         async with self._study.database.transaction() as connection:
             known = await self._identify(connection, applicant)
             participant = await self._participant(connection, known)
             if participant is not None:
                 return self._again(participant)
+            self._refuse_outside_the_window()
+            before_new()
             if resume_only:
                 raise NotStarted
-            self._may_begin(applicant)
-            before_new()
+            self._refuse_without_consent(applicant)
             place = await self._place(connection, known, applicant)
             return await self._begin(connection, known, applicant, place)
 
@@ -203,11 +205,13 @@ class Admissions:
 
     # Whether they may begin
 
-    def _may_begin(self, applicant: Applicant) -> None:
-        experiment, now = self._study.experiment, self._now()
-        entry, consent = experiment.entry, experiment.screens.consent
+    def _refuse_outside_the_window(self) -> None:
+        entry, now = self._study.experiment.entry, self._now()
         if not entry.is_open(now):
             raise NotOpen(entry.opens_at if entry.opens_at and now < entry.opens_at else None)
+
+    def _refuse_without_consent(self, applicant: Applicant) -> None:
+        consent = self._study.experiment.screens.consent
         if consent is not None and applicant.consent != consent.version:
             raise ConsentNeeded
 

@@ -67,7 +67,7 @@ async def visiting(browser: Browser, folder: Path, device: dict = PHONE, **chang
         page.on("request", lambda request: errors.append(request.url) if server.http not in request.url else None)
         yield Chat(page, server)
         await context.close()
-        assert [error for error in errors if "401" not in error] == []
+        assert [error for error in errors if not re.search(r"status of (401|404|409)", error)] == []
 
 
 @pytest.mark.parametrize("device", [PHONE, LAPTOP], ids=["phone", "laptop"])
@@ -108,7 +108,7 @@ async def test_a_token_in_the_link_is_taken_and_removed_from_the_address(browser
     async with visiting(browser, tmp_path) as chat:
         await chat.opens("?token=1234&lang=en")
         assert chat.page.url == f"{chat.server.http}/?lang=en"
-        await expect(chat.page.get_by_label("Access code")).to_have_value("1234")
+        await expect(chat.page.get_by_text("You have been invited").last).to_be_visible()
         assert not list(chat.server.log_dir.iterdir())  # following a link starts nothing
         await chat.page.get_by_role("button", name="Join the chat").click()
         await expect(chat.page.locator("#room")).to_be_visible()
@@ -393,7 +393,8 @@ async def test_a_link_is_remembered_until_it_is_used(browser, tmp_path):
     async with visiting(browser, tmp_path) as chat:
         await chat.opens("?token=1234")
         await chat.page.reload()
-        await expect(chat.page.get_by_label("Access code")).to_have_value("1234")
+        await chat.page.get_by_role("button", name="Join the chat").click()
+        await expect(chat.page.locator("#room")).to_be_visible()
 
 
 async def test_what_is_too_long_is_said_and_kept(browser, tmp_path):

@@ -1,7 +1,9 @@
 // @ts-check
-// The socket: says hello, hands on frames, and comes back by itself for as long as the session lasts.
+// What goes to the server and comes back: requests, and the socket, which says hello, hands on frames, and comes back by
+// itself for as long as the session lasts.
 
 const SUBPROTOCOL = "chatroom.v1";
+const ANSWER_MS = 20_000; // what takes longer has been lost
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 15_000;
 const SILENCE_MS = 40_000; // the server speaks at least every 15 s
@@ -13,6 +15,37 @@ const FINAL_CODES = new Map([
   [4409, "elsewhere"],
   [4410, "over"],
 ]);
+
+/**
+ * What a request came to; status 0: nobody answered.
+ * @typedef {{status: number, body: {[key: string]: any}, retryAfter: number}} Answer
+ */
+
+/** @param {string} path @param {object} body @returns {Promise<Answer>} */
+export async function ask(path, body) {
+  try {
+    const response = await fetch(path, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+      signal: AbortSignal.timeout?.(ANSWER_MS),
+    });
+    const retryAfter = Number(response.headers.get("Retry-After")) || 0;
+    return { status: response.status, body: await response.json(), retryAfter };
+  } catch {
+    return { status: 0, body: {}, retryAfter: 0 }; // or it was not our server who answered
+  }
+}
+
+/** How long to wait after so many attempts; never all pages at the same moment. @param {number} attempts */
+export function retryDelay(attempts) {
+  return Math.random() * Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** attempts);
+}
+
+/** 32 hexadecimal characters. (randomUUID is not there on plain http from another machine.) */
+export function randomId() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
 
 /**
  * @typedef {{type: string, [key: string]: any}} Frame
@@ -70,8 +103,8 @@ export class Connection {
       if (frame.position <= this.#position && !frame.client_message_id) return;
       this.#position = Math.max(this.#position, frame.position);
     }
-    if (frame.type === "session_end") this.#isOver = true;
     this.#listener.onFrame(frame);
+    if (frame.type === "session_end") this.#over("over");
   }
 
   /** @param {number} code */
@@ -79,14 +112,20 @@ export class Connection {
     clearTimeout(this.#silenceTimer);
     this.#socket = null;
     const outcome = FINAL_CODES.get(code);
-    if (outcome || this.#isOver) {
-      this.#isOver = true;
-      this.#listener.onEnd(outcome ?? "over");
+    if (outcome) {
+      this.#over(outcome);
       return;
     }
     this.#listener.onChange(false);
-    const ceiling = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#attempts++);
-    this.#retryTimer = setTimeout(() => this.open(), Math.random() * ceiling);
+    this.#retryTimer = setTimeout(() => this.open(), retryDelay(this.#attempts++));
+  }
+
+  /** @param {string} outcome */
+  #over(outcome) {
+    this.#isOver = true;
+    clearTimeout(this.#silenceTimer);
+    this.#letGo();
+    this.#listener.onEnd(outcome);
   }
 
   #retryNow() {
@@ -100,11 +139,17 @@ export class Connection {
     this.#isAwaited = false;
     clearTimeout(this.#silenceTimer);
     this.#silenceTimer = setTimeout(() => {
-      const socket = this.#socket;
-      if (!socket) return;
-      socket.onclose = null;
-      socket.close();
-      this.#closed(1006);
+      if (this.#letGo()) this.#closed(1006);
     }, within);
+  }
+
+  /** Hear no more of the socket; whether there was one. */
+  #letGo() {
+    const socket = this.#socket;
+    if (!socket) return false;
+    socket.onclose = socket.onmessage = null;
+    socket.close();
+    this.#socket = null;
+    return true;
   }
 }

@@ -34,6 +34,11 @@ function capitalized(text) {
   return text.charAt(0).toLocaleUpperCase() + text.slice(1);
 }
 
+/** @param {number} seconds */
+export function waitText(seconds) {
+  return seconds < 60 ? `${seconds} s` : `${Math.ceil(seconds / 60)} min`;
+}
+
 /** @param {string[]} names who is typing */
 export function typingText(names) {
   if (names.length === 0) return "";

@@ -4,9 +4,11 @@
 import { colorOf, initialOf, isBigEmoji, mentionPieces, timeText } from "./format.js";
 
 /**
+ * @typedef {{headline: string, source: string, text: string}} News
  * @typedef {object} Message
  * @property {string} sender "user" is the participant
- * @property {string} content
+ * @property {string} content of a news card: its headline
+ * @property {News | null} [card]
  * @property {Date} date
  * @property {string | null} id message_id, null while it is pending
  * @property {string | null} clientId
@@ -17,9 +19,12 @@ import { colorOf, initialOf, isBigEmoji, mentionPieces, timeText } from "./forma
 export const PARTICIPANT = "user";
 const STATUS = { pending: "Sending", sent: "Sent", failed: "Not sent" };
 
-/** @param {Element} root @param {string} selector @returns {HTMLElement} */
-function part(root, selector) {
-  return /** @type {HTMLElement} */ (root.querySelector(selector));
+/**
+ * @template {Element} [T=HTMLElement] of what kind it is, the caller knows
+ * @param {ParentNode} root @param {string} selector
+ */
+export function part(root, selector) {
+  return /** @type {T} */ (root.querySelector(selector));
 }
 
 /**
@@ -27,14 +32,16 @@ function part(root, selector) {
  * @returns {HTMLLIElement}
  */
 export function messageElement(message, quoted, members) {
-  const template = /** @type {HTMLTemplateElement} */ (document.getElementById("message-template"));
-  const item = /** @type {HTMLLIElement} */ (part(/** @type {any} */ (template.content.cloneNode(true)), ".message"));
+  /** @type {HTMLTemplateElement} */ const template = part(document, "#message-template");
+  /** @type {HTMLLIElement} */ const item = part(/** @type {DocumentFragment} */ (template.content.cloneNode(true)), ".message");
   const isOwn = message.sender === PARTICIPANT;
   item.classList.toggle("own", isOwn);
-  item.classList.toggle("big-emoji", !message.replyTo && isBigEmoji(message.content));
+  item.classList.toggle("has-news", !!message.card);
+  item.classList.toggle("big-emoji", !message.replyTo && !message.card && isBigEmoji(message.content));
   if (isOwn) part(item, ".sender").remove();
   else nameSender(item, message.sender, members);
-  fillContent(part(item, ".content"), message.content, members);
+  if (message.card) drawNews(part(item, ".content"), message.card);
+  else fillContent(part(item, ".content"), message.content, members);
   if (quoted) fillQuote(item, quoted, members);
   showTime(item, message.date);
   showStatus(item, isOwn ? (message.id ? "sent" : "pending") : null);
@@ -74,6 +81,18 @@ function fillContent(element, content, members) {
   }
 }
 
+/** As a shared link is shown. @param {HTMLElement} element @param {News} card */
+function drawNews(element, card) {
+  element.classList.add("news");
+  for (const name of /** @type {const} */ (["source", "headline", "text"])) {
+    const line = document.createElement("span");
+    line.className = `news-${name}`;
+    line.dir = "auto";
+    line.textContent = card[name];
+    element.append(line);
+  }
+}
+
 /** @param {HTMLElement} item @param {Message} quoted @param {string[]} members */
 function fillQuote(item, quoted, members) {
   const quote = part(item, ".quote");
@@ -95,7 +114,7 @@ export function writeQuote(box, quoted, members) {
 
 /** @param {HTMLElement} item @param {Date} date */
 export function showTime(item, date) {
-  const time = /** @type {HTMLTimeElement} */ (part(item, "time"));
+  /** @type {HTMLTimeElement} */ const time = part(item, "time");
   time.dateTime = date.toISOString();
   time.textContent = timeText(date);
 }

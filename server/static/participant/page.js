@@ -1,251 +1,254 @@
 // @ts-check
-// The participant page: screens, joining, and the wires between connection, transcript and composer.
+// The participant page: its screens but for the chat, and what ties way in, chat and way out together.
 
-import { Composer } from "./composer.js";
-import { Connection } from "./connection.js";
-import { typingText } from "./format.js";
-import { PARTICIPANT } from "./message.js";
-import { Transcript } from "./transcript.js";
+import { Entry, Memory } from "./entry.js";
+import { waitText } from "./format.js";
+import { part } from "./message.js";
+import { Room } from "./room.js";
 
-const NOTICE_AFTER_MS = 2_500; // a short interruption is nobody's business
-const TYPING_EXPIRES_MS = 30_000;
-// So that a reload finds its way back, to the chat or to its end; this tab only.
-const SESSION_KEY = "chatroom-session";
-const END_KEY = "chatroom-end";
-const TOKEN_KEY = "chatroom-token"; // whoever came by a link never saw their code
-const OVER = {
-  over: ["The time is up", "Thank you for taking part. You can close this page now."],
-  withdrawn: ["You have left the chat", "Thank you. You can close this page now."],
-  elsewhere: ["The chat is open somewhere else", "It goes on in the window that you opened last. You can close this one."],
-  ended: ["The chat has ended", "Thank you for taking part. You can close this page now."],
-  refused: ["The chat could not be opened", "Load this page again to try once more."],
-  unknown: ["The chat was interrupted", "It cannot be continued. Load this page again to join a new one."],
+/**
+ * @typedef {import("./entry.js").Choice} Choice
+ * @typedef {import("./entry.js").Completion} Completion
+ * @typedef {import("./entry.js").Notice} Notice
+ * @typedef {import("./entry.js").Reading} Reading
+ * @typedef {import("./entry.js").Span} Span
+ *
+ * @typedef {object} Card
+ * @property {string} title
+ * @property {string} [text]
+ * @property {string} [mark] a sign over the title; none: the group's icon
+ * @property {Node[]} [body] what is read
+ * @property {Node[]} [foot] what is done; always in reach
+ */
+
+const TAKEN_ON_AFTER_SECONDS = 10;
+/** @type {Record<string, Card>} */
+const OUTCOMES = {
+  completed: { mark: "done", title: "The time is up", text: "Thank you for taking part." },
+  withdrawn: { mark: "left", title: "You have left the chat", text: "Thank you for taking part." },
+  declined: { mark: "left", title: "You have not taken part", text: "Thank you." },
+  technical: { mark: "info", title: "The chat has ended", text: "It was interrupted. Thank you for taking part." },
+  screened_out: { mark: "info", title: "All places are taken", text: "Thank you for your interest." },
 };
+const ENDED = { mark: "done", title: "The chat has ended", text: "Thank you for taking part." };
 
-/** @template {HTMLElement} T @param {string} id @returns {T} */
-const element = (id) => /** @type {T} */ (document.getElementById(id));
+/** Each screen is drawn anew, and its heading gets the focus. */
+class Screens {
+  /** @type {HTMLFormElement} */ #form = part(document, "#join-form");
+  /** @type {HTMLInputElement} */ #token = part(this.#form, "#token");
+  /** @type {HTMLButtonElement} */ #submit = part(this.#form, "button");
+  #problem = part(this.#form, "#join-problem");
+  #card = part(document, "#card");
+  /** @type {(code: string) => void} */ #onCode = () => {};
+  /** @type {number | undefined} */ #timer;
 
-/** @param {string} name */
-function show(name) {
-  document.body.dataset.screen = name;
-}
-
-class Room {
-  #connection;
-  #transcript;
-  #composer;
-  /** @type {string[]} */ #members = [];
-  /** @type {Map<string, number>} */ #typing = new Map();
-  /** @type {number | undefined} */ #noticeTimer;
-  #title = document.title;
-  #endedAs = "over";
-
-  /** @param {string} sessionId */
-  constructor(sessionId) {
-    this.#composer = new Composer({ form: element("composer"), onSend: (content, replyTo) => this.#send(content, replyTo) });
-    this.#transcript = new Transcript({
-      scroller: element("log"),
-      list: element("messages"),
-      toNewest: element("to-newest"),
-      announcer: element("announcer"),
-      onReply: (message) => this.#composer.quote(message),
-    });
-    this.#connection = new Connection(sessionId, {
-      onFrame: (frame) => this.#receive(frame),
-      onChange: (isConnected) => this.#connectionChanged(isConnected),
-      onEnd: (outcome) => this.#ended(outcome),
-    });
-    this.#connection.open();
+  constructor() {
+    this.#form.addEventListener("submit", (event) => this.#submitted(event));
   }
 
-  /** @param {string} content @param {string | null} replyTo */
-  #send(content, replyTo) {
-    const message = { sender: PARTICIPANT, content, date: new Date(), id: null, clientId: newId(), replyTo, position: 0 };
-    this.#transcript.addPending(message);
-    this.#post(message);
+  /** @param {{value: string, problem: string, button: string, onCode: (code: string) => void}} parts */
+  code({ value, problem, button, onCode }) {
+    this.#onCode = onCode;
+    this.#submit.textContent = button;
+    this.#submit.disabled = false;
+    this.#token.value = value;
+    this.#problem.textContent = problem;
+    show("join");
+    (problem ? this.#token : part(this.#form, "h1")).focus();
   }
 
-  /** @param {import("./message.js").Message} message */
-  #post(message) {
-    this.#connection.send({
-      type: "user_message",
-      content: message.content,
-      client_message_id: message.clientId,
-      ...(message.replyTo ? { reply_to: message.replyTo } : {}),
-    });
+  /** @param {SubmitEvent} event */
+  #submitted(event) {
+    event.preventDefault();
+    const code = this.#token.value.trim();
+    this.#problem.textContent = code ? "" : "Please enter your access code.";
+    this.#submit.disabled = code !== "";
+    if (code) this.#onCode(code);
   }
 
-  /** @param {import("./connection.js").Frame} frame */
-  #receive(frame) {
-    switch (frame.type) {
-      case "welcome":
-        return this.#welcomed(frame);
-      case "message":
-        return this.#message(frame);
-      case "reaction":
-        return this.#transcript.react(frame.message_id, frame.sender, frame.emoji);
-      case "typing":
-        return this.#typingChanged(frame.sender, frame.typing);
-      case "backlog_end":
-        return this.#transcript.pending().forEach((message) => this.#post(message));
-      case "error":
-        return this.#transcript.refuse(frame.client_message_id ?? "");
-      case "session_end":
-        this.#endedAs = frame.reason === "duration_expired" ? "over" : frame.reason;
-    }
+  /** @param {() => void} onJoin */
+  invitation(onJoin) {
+    const title = part(this.#form, "h1").textContent;
+    this.#draw({ title, text: "You have been invited to this group chat.", foot: [button("primary", "Join the chat", onJoin)] });
   }
 
-  /** @param {import("./connection.js").Frame} frame */
-  #welcomed(frame) {
-    this.#members = frame.members;
-    this.#title = frame.group_name;
-    document.title = frame.group_name;
-    element("group-name").textContent = frame.group_name;
-    this.#transcript.setMembers(frame.members);
-    this.#composer.setMembers(frame.members);
-    this.#forgetTyping();
-    if (document.body.dataset.screen === "room") return;
-    show("room");
-    this.#composer.focus();
+  /** @param {Reading} reading @param {Choice[]} choices the first of them leads on */
+  reading({ title, paragraphs }, choices) {
+    const buttons = choices.map(({ label, onPress }, index) => button(index ? "plain" : "primary", label, onPress));
+    this.#draw({ mark: choices.length > 1 ? "none" : "group", title, body: paragraphs.map(paragraph), foot: buttons });
   }
 
-  /** @param {import("./connection.js").Frame} frame */
-  #message(frame) {
-    this.#typingChanged(frame.sender, false);
-    this.#transcript.add({
-      sender: frame.sender,
-      content: frame.content,
-      date: new Date(frame.timestamp),
-      id: frame.message_id,
-      clientId: frame.client_message_id ?? null,
-      replyTo: frame.reply_to,
-      position: frame.position,
+  /** @param {Notice} notice @param {() => void} [onPress] */
+  notice({ title, text, mark = "info", button: label, wait = 0 }, onPress) {
+    const next = label && onPress ? button("primary", label, onPress) : null;
+    const line = make("p", "card-line");
+    this.#draw({ mark, title, text, foot: next ? [line, next] : [] });
+    if (!next || !wait) return;
+    next.disabled = true;
+    this.#countDown(wait, (left) => {
+      line.textContent = left ? `You can try again in ${waitText(left)}.` : "";
+      next.disabled = left > 0;
     });
   }
 
-  /** @param {string} sender @param {boolean} isTyping */
-  #typingChanged(sender, isTyping) {
-    clearTimeout(this.#typing.get(sender));
-    if (!this.#typing.delete(sender) && !isTyping) return;
-    if (isTyping) {
-      this.#typing.set(sender, setTimeout(() => this.#typingChanged(sender, false), TYPING_EXPIRES_MS));
-    }
-    this.#showSubtitle();
+  /** @param {string | null} outcome */
+  calm(outcome) {
+    const line = make("p", "card-line late", "Please keep this page open for a moment.");
+    this.#draw({ ...(outcome ? OUTCOMES[outcome] : ENDED), foot: [line] });
   }
 
-  #forgetTyping() {
-    this.#typing.forEach((timer) => clearTimeout(timer));
-    this.#typing.clear();
-    this.#showSubtitle();
+  /** @param {{completion: Completion, debriefing: Reading | null}} end */
+  end({ completion: { outcome, code, url }, debriefing }) {
+    const { mark, title, text } = OUTCOMES[outcome] ?? ENDED;
+    const body = debriefing ? [make("h2", "", debriefing.title), ...debriefing.paragraphs.map(paragraph)] : [];
+    const next = url && isFollowable(url) ? make("a", "primary", "Continue") : null;
+    const line = make("p", "card-line");
+    const isDone = !next && !code;
+    this.#draw({
+      mark,
+      title,
+      text: isDone ? `${text} You can close this page now.` : text,
+      body,
+      foot: [...(code ? codeBox(code) : []), ...(next ? [line, next] : [])],
+    });
+    if (!next || !url) return;
+    next.href = url;
+    if (!debriefing) whenSeen(() => this.#takeOn(line, url));
   }
 
-  #showSubtitle() {
-    const names = [...this.#typing.keys()];
-    const subtitle = element("subtitle");
-    subtitle.textContent = typingText(names) || [...this.#members, "You"].join(", ");
-    subtitle.classList.toggle("is-typing", names.length > 0);
-    this.#transcript.showTyping(names);
+  /** Go to where the participant is expected, unless they stay. @param {HTMLElement} line @param {string} url */
+  #takeOn(line, url) {
+    const time = make("span", "");
+    const stay = button("link", "Stay here", () => {
+      clearInterval(this.#timer);
+      line.replaceChildren();
+      part(this.#card, "a.primary").focus();
+    });
+    line.append(time, " ", stay);
+    this.#countDown(TAKEN_ON_AFTER_SECONDS, (left) => {
+      time.textContent = `You are taken on in ${waitText(left)}`;
+      if (left === 0) location.assign(url);
+    });
   }
 
-  /** @param {boolean} isConnected */
-  #connectionChanged(isConnected) {
-    const notice = element("connection-notice");
-    if (isConnected) {
-      this.#stopNotice();
-      notice.hidden = true;
-      return;
-    }
-    this.#forgetTyping();
-    this.#noticeTimer ??= setTimeout(() => (notice.hidden = false), NOTICE_AFTER_MS);
+  /** @param {number} seconds @param {(left: number) => void} onLeft */
+  #countDown(seconds, onLeft) {
+    const end = Date.now() + seconds * 1_000;
+    const tick = () => {
+      const left = Math.max(0, Math.ceil((end - Date.now()) / 1_000));
+      if (left === 0) clearInterval(this.#timer);
+      onLeft(left);
+    };
+    this.#timer = setInterval(tick, 1_000);
+    tick();
   }
 
-  #stopNotice() {
-    clearTimeout(this.#noticeTimer);
-    this.#noticeTimer = undefined;
-  }
-
-  /** @param {string} outcome */
-  #ended(outcome) {
-    this.#stopNotice();
-    document.title = this.#title;
-    if (outcome !== "elsewhere") sessionStorage.removeItem(SESSION_KEY);
-    if (outcome === "over") sessionStorage.setItem(END_KEY, this.#endedAs);
-    showEnd(outcome === "over" ? this.#endedAs : outcome);
+  /** @param {Card} card */
+  #draw({ title, text = "", mark = "group", body = [], foot = [] }) {
+    clearInterval(this.#timer);
+    this.#card.dataset.mark = mark;
+    this.#card.classList.toggle("is-reading", body.length > 0);
+    this.#card.classList.toggle("is-sheet", body.length > 0 && mark !== "group");
+    part(this.#card, "h1").textContent = title;
+    part(this.#card, ".card-text").textContent = text;
+    part(this.#card, ".card-body").replaceChildren(...body);
+    part(this.#card, ".card-foot").replaceChildren(...foot);
+    show("card");
+    const scroller = part(this.#card, ".card-scroll");
+    this.#card.scrollTop = scroller.scrollTop = 0;
+    scroller.tabIndex = scroller.scrollHeight > scroller.clientHeight ? 0 : -1; // so that keys can scroll it
+    part(this.#card, "h1").focus();
   }
 }
 
-/** @param {string} end how the chat ended for this page */
-function showEnd(end) {
-  const [title, text] = OVER[/** @type {keyof OVER} */ (end)] ?? OVER.ended;
-  element("over-title").textContent = title;
-  element("over-text").textContent = text;
-  show("over");
-  /** @type {HTMLElement} */ (document.querySelector("#over .card")).focus();
+/** @param {string} screen */
+function show(screen) {
+  document.body.dataset.screen = screen;
 }
 
-function newId() {
-  // randomUUID is not there on plain http from another machine; getRandomValues is.
-  return crypto.randomUUID?.() ?? [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+/**
+ * @template {keyof HTMLElementTagNameMap} T
+ * @param {T} tag @param {string} className @param {(Node | string)[]} content
+ */
+function make(tag, className, ...content) {
+  const element = document.createElement(tag);
+  element.className = className;
+  element.append(...content);
+  return element;
 }
 
-/** @param {string} sessionId */
-function enter(sessionId) {
-  sessionStorage.setItem(SESSION_KEY, sessionId);
-  sessionStorage.removeItem(END_KEY);
-  new Room(sessionId);
-}
-
-/** @param {string} token @returns {Promise<string>} the session's id */
-async function start(token) {
-  const response = await fetch("/session/start", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ token }),
+/** A button that is pressed once: what follows may take a moment. @param {string} kind @param {string} label @param {() => void} onPress */
+function button(kind, label, onPress) {
+  const made = make("button", kind, label);
+  made.type = "button";
+  made.addEventListener("click", () => {
+    made.disabled = true;
+    onPress();
   });
-  const answer = await response.json();
-  if (!response.ok) throw new Error(response.status === 401 ? "This code is not valid. Please check it." : answer.message);
-  return answer.session_id;
+  return made;
 }
 
-/** @param {SubmitEvent} event */
-async function join(event) {
-  event.preventDefault();
-  const problem = element("join-problem");
-  const token = /** @type {HTMLInputElement} */ (element("token")).value.trim();
-  const button = /** @type {HTMLButtonElement} */ (document.querySelector("#join-form button"));
-  problem.textContent = token ? "" : "Please enter your access code.";
-  if (!token) return;
-  button.disabled = true;
+/** @param {Span[]} spans */
+function paragraph(spans) {
+  return make("p", "", ...spans.map(written));
+}
+
+/** @param {Span} span */
+function written({ text, style, href }) {
+  if (style === "strong") return make("strong", "", text);
+  if (style === "emphasis") return make("em", "", text);
+  if (style !== "link" || !href || !isFollowable(href)) return text;
+  return Object.assign(make("a", "", text), { href, target: "_blank", rel: "noopener noreferrer" });
+}
+
+/** @param {string} address */
+function isFollowable(address) {
+  return /^(https?|mailto):/i.test(address);
+}
+
+/** @param {string} code */
+function codeBox(code) {
+  const shown = make("code", "", code);
+  const copy = make("button", "plain", "Copy");
+  copy.type = "button";
+  copy.addEventListener("click", async () => {
+    copy.textContent = (await copied(shown)) ? "Copied" : "Copy";
+  });
+  copy.setAttribute("aria-live", "polite");
+  return [make("p", "card-line", "Your completion code"), make("div", "code-box", shown, copy)];
+}
+
+/** On plain http there is no clipboard for pages, but there is the old way. @param {HTMLElement} element */
+async function copied(element) {
   try {
-    enter(await start(token));
-  } catch (error) {
-    problem.textContent = error instanceof TypeError ? "There is no connection. Please try again." : /** @type {Error} */ (error).message;
-  } finally {
-    button.disabled = false;
+    await navigator.clipboard.writeText(element.textContent ?? "");
+    return true;
+  } catch {
+    getSelection()?.selectAllChildren(element);
+    return document.execCommand("copy");
   }
 }
 
-/** Take a token out of the address: it is nobody's who looks over a shoulder or into the history. */
-function takeToken() {
-  const address = new URL(location.href);
-  const token = address.searchParams.get("token");
-  if (token === null) return;
-  address.searchParams.delete("token");
-  history.replaceState(null, "", address);
-  sessionStorage.setItem(TOKEN_KEY, token);
-  sessionStorage.removeItem(END_KEY);
+/** Somebody who looks elsewhere is not taken on before they have seen their code. @param {() => void} act */
+function whenSeen(act) {
+  if (!document.hidden) act();
+  else document.addEventListener("visibilitychange", act, { once: true });
 }
 
-function begin() {
-  takeToken();
-  const session = sessionStorage.getItem(SESSION_KEY);
-  const end = sessionStorage.getItem(END_KEY);
-  /** @type {HTMLInputElement} */ (element("token")).value = sessionStorage.getItem(TOKEN_KEY) ?? "";
-  if (session) {
-    show("waiting");
-    enter(session);
-  } else if (end !== null) showEnd(end);
-}
-
-element("join-form").addEventListener("submit", join);
-begin();
+const screens = new Screens();
+/** @type {HTMLTemplateElement} */ const pageData = part(document, "#page-data");
+/** @type {import("./entry.js").PageData} */ const data = JSON.parse(pageData.content.textContent ?? "");
+const entry = new Entry({
+  data,
+  memory: new Memory(),
+  screens,
+  openRoom: (sessionId) =>
+    new Room({
+      root: part(document, "#room"),
+      sessionId,
+      withdrawal: data.withdrawal,
+      onOpen: () => show("room"),
+      onEnd: (outcome, reason) => entry.ended(outcome, reason),
+    }),
+});
+entry.begin();
