@@ -36,7 +36,7 @@ from dataclasses import replace
 from math import inf
 from typing import NamedTuple, assert_never
 
-from simulation import casting, pacing, prompts, stimuli
+from simulation import answers, casting, pacing, prompts, stimuli
 from simulation.effects import Acknowledge, Effect, End, Generate, HideTyping, Refuse, ShowTyping
 from simulation.events import (
     Act,
@@ -55,7 +55,6 @@ from simulation.events import (
     TurnDropped,
     TurnPlanned,
 )
-from simulation.generation import USABLE
 from simulation.inputs import (
     Crashed,
     EndRequested,
@@ -68,10 +67,9 @@ from simulation.inputs import (
     ParticipantReacted,
     Tick,
 )
-from simulation.leaks import leak_in
 from simulation.model_health import health_events, model_called
 from simulation.parameters import MILLISECONDS, PARTICIPANT
-from simulation.sanitize import Sanitized, sanitize
+from simulation.sanitize import Sanitized
 from simulation.state import SessionState, Turn, apply, begin, rebuild
 
 GIVEN_TO_ANOTHER = ("blocked", "filtered")
@@ -331,7 +329,7 @@ class Room:
         return len(read.content) if read else 0
 
     def _generation_arrived(self, arrived: GenerationArrived, now: float) -> None:
-        cleaned = self._cleaned(arrived)
+        cleaned = answers.cleaned(self.state.parameters, arrived, self._instructions[arrived.agent_name])
         status = arrived.status
         if cleaned is not None and not cleaned.content:
             status = "filtered" if cleaned.rules else "empty"
@@ -347,16 +345,6 @@ class Room:
             self._answer(turn, cleaned, arrived.generation.source, now)
         else:
             self._came_to_nothing(turn, status, now, cleaned.rules if cleaned else ())
-
-    def _cleaned(self, arrived: GenerationArrived) -> Sanitized | None:
-        """Return what may be shown of an answer (nothing, perhaps); None where there is no answer to clean."""
-        if arrived.status not in USABLE or arrived.generation is None:
-            return None
-        parameters, sender = self.state.parameters, arrived.agent_name
-        cleaned = sanitize(arrived.generation.text or "", sender, parameters.called_names)
-        instructions = self._instructions[sender]
-        leak = leak_in(cleaned.content, sender, parameters.called_names, parameters.deny_list, instructions)
-        return cleaned if leak is None else Sanitized("", (*cleaned.rules, leak))
 
     def _note_health(self, arrived: GenerationArrived, status: str, now: float) -> None:
         for event in health_events(self.state, arrived, status, now):  # each is in force before the next is asked for
@@ -375,35 +363,9 @@ class Room:
             self._redraw(planned, now, wanted=casting.draw_agent(self.state, others, random))
 
     def _answer(self, turn: Turn, cleaned: Sanitized, source: str, now: float) -> None:
-        parameters, planned, content = self.state.parameters, turn.planned, cleaned.content
-        if planned.act == Act.MENTION and planned.target:
-            content = self._with_mention(content, planned.target)
-        moments = pacing.answer_moments(
-            parameters.timing,
-            planned.pace,
-            ready_to_type_at=planned.elapsed + planned.reading_seconds,
-            arrived_at=now,
-            characters=len(content),
-        )
-        self._emit(
-            TurnAnswered(
-                elapsed=now,
-                turn_id=planned.turn_id,
-                agent_name=planned.agent_name,
-                content=content,
-                sanitized=cleaned.rules,
-                source=source,
-                typing_at=moments.typing_at,
-                appears_at=moments.appears_at,
-            )
-        )
-        self._effects.append(ShowTyping(planned.agent_name, moments.typing_at))
-
-    def _with_mention(self, content: str, member: str) -> str:
-        """A turn that was to mention somebody does, also where the model forgot."""
-        if member in casting.mentions_in(content, self.state):
-            return content
-        return f"@{casting.called(self.state, member)} {content}"
+        answer = answers.answered(self.state, turn.planned, cleaned, source, now)
+        self._emit(answer)
+        self._effects.append(ShowTyping(answer.agent_name, answer.typing_at))
 
     def _finish(self, turn: Turn, now: float) -> None:
         """A turn's moment has come: show it, unless the talk has moved on and the settings mind."""

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 from servers import serving
-from visits import LAPTOP, PANEL_SITE, PHONE, Visit, new_token, visiting
+from studies import tokens_for
+from visits import LAPTOP, PANEL_SITE, PHONE, Visit, visiting
 
 from simulation.events import SessionEnded
 
@@ -52,7 +53,8 @@ async def test_a_wrong_code_is_told_before_anything_is_read_and_the_right_one_le
         await visit.types_code("1234")
         await expect(visit.page.get_by_role("alert")).to_have_text("This code is not valid. Please check it.")
         await expect(visit.page.get_by_label("Access code")).to_be_focused()
-        await visit.types_code(await new_token(tmp_path))
+        (token,) = await tokens_for(tmp_path)
+        await visit.types_code(token)
         await visit.is_at("Before you take part")
         assert not visit.sessions()
         await visit.presses("I agree and take part")

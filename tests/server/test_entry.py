@@ -16,11 +16,11 @@ from participants import ours, plain
 from servers import serving
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
-from studies import FOUR, StudyDesk
+from studies import FOUR, StudyDesk, tokens_for
 
 from experiments.experiment import load_experiment
 from experiments.store.study import DataFolder, open_study
-from experiments.store.tokens import create_tokens, revoke_tokens
+from experiments.store.tokens import revoke_tokens
 
 PROLIFIC: dict[str, Any] = {
     "entry": {"mode": "panel", "panel": "prolific"},
@@ -63,16 +63,6 @@ class Door:
 async def door(server):
     async with httpx2.AsyncClient(base_url=server.http, trust_env=False, timeout=60) as client:
         yield Door(client)
-
-
-async def tokens_for(folder: Path, number: int = 1, **details: Any) -> list[str]:
-    """Make tokens beside the running server, as the command does."""
-    study = await open_study(DataFolder.open(folder / "data"), load_experiment(folder / "config"), datetime.now(UTC))
-    values = {"now": datetime.now(UTC), "condition": None, "expires_at": None, "are_short": False}
-    try:
-        return await create_tokens(study, number, **(values | details))
-    finally:
-        await study.close()
 
 
 @contextmanager

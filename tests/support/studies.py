@@ -70,3 +70,13 @@ async def studying(folder: Path, **experimental: Any):
         yield StudyDesk(study)
     finally:
         await study.close()
+
+
+async def tokens_for(folder: Path, number: int = 1, **details: Any) -> list[str]:
+    """Make tokens beside the running server, as the command does."""
+    study = await open_study(DataFolder.open(folder / "data"), load_experiment(folder / "config"), datetime.now(UTC))
+    values = {"now": datetime.now(UTC), "condition": None, "expires_at": None, "are_short": False}
+    try:
+        return await create_tokens(study, number, **(values | details))
+    finally:
+        await study.close()

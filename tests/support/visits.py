@@ -5,16 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from playwright.async_api import Browser, Locator, Page, expect
 from servers import Server
-
-from experiments.experiment import load_experiment
-from experiments.store.study import DataFolder, open_study
-from experiments.store.tokens import create_tokens
 
 PHONE: dict[str, Any] = {
     "viewport": {"width": 390, "height": 844},
@@ -94,18 +88,6 @@ async def visiting(browser: Browser, server: Server, device: dict[str, Any] = PH
 
 def _is_expected(url: str, server: Server) -> bool:
     return url.startswith((server.http, server.ws, PANEL_SITE))
-
-
-async def new_token(folder: Path) -> str:
-    """Make a token beside the running server of `serving(folder)`, as the command does."""
-    study = await open_study(DataFolder.open(folder / "data"), load_experiment(folder / "config"), datetime.now(UTC))
-    try:
-        (token,) = await create_tokens(
-            study, 1, now=datetime.now(UTC), condition=None, expires_at=None, are_short=False
-        )
-        return token
-    finally:
-        await study.close()
 
 
 # A canvas knows every notation of colours, and lays one over the other.
