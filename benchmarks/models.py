@@ -311,7 +311,7 @@ def hold(
     """The echo of `count` participants who write every ten seconds to agents who post six times a minute."""
     with provider(core=LOAD_CORE, seconds=model_seconds) as peer:
         settings = {"llm_provider": name} if name == "scripted" else settings_for(name, peer.port)
-        room = {"prompt_template": TEMPLATE, "messages_per_minute": 6, "user_response_probability": 0.7}
+        room: dict[str, Any] = {"prompt_template": TEMPLATE, "messages_per_minute": 6, "user_response_probability": 0.7}
         variables = {key.upper(): value for key, value in settings.items()}
         with ours(sync="fsync", environment=variables, **room, **changes) as server:
             return asyncio.run(_hold(server, peer, count, seconds))

@@ -29,10 +29,11 @@ _next_port = iter(range(18400, 19000))
 
 
 class Measured:
-    """A running server: its port, and what it has used."""
+    """A running server: its port, its settings' folder if it is ours, and what it has used."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self.port = port
+        self.folder = Path()
         self._process = process
 
     def cpu_seconds(self) -> float:
@@ -69,11 +70,17 @@ def provider(*, core: int, seconds: float = 0) -> Iterator[Measured]:
 
 
 @contextmanager
-def ours(*, sync: str = "os", environment: Mapping[str, str] | None = None, **changes: Any) -> Iterator[Measured]:
+def ours(
+    *,
+    sync: str = "os",
+    environment: Mapping[str, str] | None = None,
+    experimental: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> Iterator[Measured]:
     """Our server with quiet settings, changed as told."""
     port = next(_next_port)
     with tempfile.TemporaryDirectory() as folder:
-        write_settings(Path(folder), **changes)
+        write_settings(Path(folder), experimental=experimental, **changes)
         command = [sys.executable, "-m", "server", "--port", str(port), "--experiment", folder]
         variables = {
             "LOG_DIR": f"{folder}/logs",
@@ -83,12 +90,20 @@ def ours(*, sync: str = "os", environment: Mapping[str, str] | None = None, **ch
             **(environment or {}),
         }
         with _running(command, variables, port) as measured:
+            measured.folder = Path(folder)
             yield measured
 
 
-def write_settings(folder: Path, *, prompt_template: str = "Keep it short.", **changes: Any) -> None:
+def write_settings(
+    folder: Path,
+    *,
+    prompt_template: str = "Keep it short.",
+    experimental: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> None:
+    design = {"prompt_template": prompt_template, **(experimental or {})}
     (folder / "simulation_settings.json").write_text(json.dumps(SETTINGS | changes))
-    (folder / "experimental_settings.json").write_text(json.dumps({"prompt_template": prompt_template}))
+    (folder / "experimental_settings.json").write_text(json.dumps(design))
 
 
 @contextmanager
