@@ -129,7 +129,7 @@ def load_experiment(folder: Path) -> Experiment:
     experimental = read_settings(folder / EXPERIMENTAL_FILE, ExperimentalSettings, problems)
     problems += _problems(folder, simulation, experimental)
     if problems or simulation is None or experimental is None:
-        raise InvalidExperiment(problems)
+        raise InvalidExperiment(sorted(problems, key=lambda each: (each.file.name, each.line or 0)))
     assert simulation.model is not None
     assert experimental.model is not None
     raw = RawSettings(simulation.raw, experimental.raw)
@@ -204,7 +204,7 @@ Experimental = SettingsFile[ExperimentalSettings] | None
 
 def _problems(folder: Path, simulation: Simulation, experimental: Experimental) -> Iterator[Problem]:
     files = {SIMULATION_FILE: simulation, EXPERIMENTAL_FILE: experimental}
-    raw = RawSettings(simulation.raw if simulation else {}, experimental.raw if experimental else {})
+    raw = RawSettings(simulation.sound if simulation else {}, experimental.sound if experimental else {})
     read = Read(folder, raw, simulation.model if simulation else None, experimental.model if experimental else None)
     shared = [*findings(read)]
     for finding in shared:
@@ -212,7 +212,7 @@ def _problems(folder: Path, simulation: Simulation, experimental: Experimental) 
             yield file.problem(finding.key, finding.message)
     if experimental is None or experimental.model is None:
         return
-    all_cells = cells(experimental.raw)
+    all_cells = cells(experimental.sound)
     for key, message in design_problems(experimental.model, all_cells):
         yield experimental.problem(key, message)
     if simulation is not None:

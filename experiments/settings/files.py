@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,8 @@ from simulation.errors import InvalidJson
 from simulation.strict_json import UTF8_BOM, parse
 
 MAX_FILE_BYTES = 1024 * 1024
+PRUNINGS = 5
+"""What is taken out may leave something around it that lacks a key."""
 
 Model = TypeVar("Model", bound=Settings)
 Path_ = tuple[str | int, ...]
@@ -26,10 +30,13 @@ Path_ = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class SettingsFile(Generic[Model]):
-    """A file as it was read; `model` is None where a key of it is wrong."""
+    """A file as it was read. `sound` is what stands in it but for values that are wrong, so that the rest can be looked
+    at, too; `model` is made of that, None where something needed is wrong.
+    """
 
     path: Path
     raw: dict[str, Any]
+    sound: dict[str, Any]
     sha256: str
     model: Model | None
     lines: Mapping[str, int] = field(repr=False)
@@ -39,7 +46,7 @@ class SettingsFile(Generic[Model]):
 
 
 def read_settings(path: Path, cls: type[Model], problems: list[Problem]) -> SettingsFile[Model] | None:
-    """Return the file, with its model unless a key of it is wrong; add to `problems` whatever is."""
+    """Return the file, None if it is not even JSON; add to `problems` whatever is wrong with it."""
     try:
         data = _bytes(path)
         raw = parse(data.removeprefix(UTF8_BOM))
@@ -53,11 +60,35 @@ def read_settings(path: Path, cls: type[Model], problems: list[Problem]) -> Sett
     lines = lines_of(data.removeprefix(UTF8_BOM).decode())
     digest = hashlib.sha256(data).hexdigest()
     try:
-        return SettingsFile(path, raw, digest, cls.model_validate(raw), lines)
+        return SettingsFile(path, raw, raw, digest, cls.model_validate(raw), lines)
     except ValidationError as error:
-        file: SettingsFile[Model] = SettingsFile(path, raw, digest, None, lines)
+        sound, model = _sound_part(raw, cls)
+        file = SettingsFile(path, raw, sound, digest, model, lines)
         problems += _problems_of(file, cls, error)
         return file
+
+
+def _sound_part(raw: dict[str, Any], cls: type[Model]) -> tuple[dict[str, Any], Model | None]:
+    """Return `raw` without what is wrong in it, and its model if there can be one."""
+    sound = copy.deepcopy(raw)
+    for _ in range(PRUNINGS):
+        try:
+            return sound, cls.model_validate(sound)
+        except ValidationError as error:
+            for each in error.errors(include_url=False):
+                _prune(sound, _parts(each["loc"], sound, each["type"]), each["type"])
+    return sound, None
+
+
+def _prune(sound: dict[str, Any], parts: Path_, kind: str) -> None:
+    """Take out a wrong value; a list as a whole, or others in it would have other numbers, and what lacks a key."""
+    path = parts[:-1] if kind == "missing" else parts
+    path = tuple(itertools.takewhile(lambda part: isinstance(part, str), path))
+    here: Any = sound
+    for part in path[:-1]:
+        here = here.get(part, {})
+    if path:
+        here.pop(path[-1], None)
 
 
 def _bytes(path: Path) -> bytes:

@@ -290,10 +290,29 @@ def test_all_of_it_is_told_at_once_and_once(tmp_path: Path):
         "factors": {"f": {"a": {"prompt_template": "{x}"}, "b": {}}, "g": {"c": {}, "d": {"gate": "yes"}}},
         "entry": {"mode": "panel"},
     }
-    assert len(problems(tmp_path, **design)) == 1, "while a key is of the wrong type, what follows from it is unknown"
-    design["factors"]["g"]["d"] = {"gate": True}
     found = problems(tmp_path, **design)
-    assert len(found) == 2, "the level's fault is not told for each of its conditions"
+    assert len(found) == 3, "the level's fault is not told for each of its conditions"
+    for key in ("factors.f.a.prompt_template", "factors.g.d.gate", "entry.panel"):
+        assert any(f": {key}: " in problem for problem in found)
+
+
+def test_what_is_wrong_between_keys_is_told_also_where_a_key_is_wrong(tmp_path: Path):
+    found = problems(
+        tmp_path,
+        stimuli=[AT_FIVE | {"agent": "Zoe"}],
+        gate="yes",
+        conditions={"a": {"promt": "x", "simulation": {"num_agents": 4}}},
+        screens={"consent": {"text": "no version"}, "debriefing": {"text": "[x](ftp://x)"}},
+    )
+    for told in (
+        "stimuli[0].agent",
+        "gate: ",
+        "conditions.a.promt",
+        "num_agents: 4",
+        "consent.version",
+        "debriefing.text",
+    ):
+        assert any(told in problem for problem in found), told
 
 
 def test_the_line_is_that_of_the_key(tmp_path: Path):
