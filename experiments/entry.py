@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from string import Formatter
 from typing import Literal
 from urllib.parse import quote, urlsplit
 
@@ -13,6 +13,8 @@ Mode = Literal["demo", "tokens", "open", "panel"]
 DEMO_TOKEN = "1234"
 """The seed's: anybody's, as often as they like. Each start with it is a new session."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_ADDRESS = re.compile(r"[!-~]+")
+_PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +65,21 @@ def address_problem(template: str, parameters: tuple[str, ...]) -> str | None:
     Its host stands in the file and nowhere else: what a request brings is filled in behind it, escaped.
     """
     known = ("code", *parameters)
+    if not _ADDRESS.fullmatch(template):
+        return "an address without spaces and other signs that no address has"
     try:
-        names = [name for _, name, layout, conversion in Formatter().parse(template) if name is not None]
         parts = urlsplit(template)
-    except ValueError as error:
-        return f"an address is needed ({error})"
-    if unknown := [name for name in names if name not in known]:
-        return f"{{{unknown[0]}}} is no placeholder; known are {', '.join(f'{{{name}}}' for name in known)}"
-    if "{" in f"{parts.scheme}{parts.netloc}":
+        is_whole = parts.port != 0 and bool(parts.hostname)
+    except ValueError:
+        return "an address that begins with https:// and a host"
+    if "{" in parts.netloc:
         return "no placeholder may stand in the host"
-    if not parts.hostname or parts.username or not (parts.scheme == "https" or _is_local(parts.scheme, parts.hostname)):
+    for placeholder in re.findall(r"\{[^{}]*\}|[{}]", template):
+        if placeholder.strip("{}") not in known or len(placeholder) < 3:
+            return f"{placeholder} is no placeholder; known are {', '.join(f'{{{name}}}' for name in known)}"
+    if not is_whole or "@" in parts.netloc:
+        return "an address that begins with https:// and a host"
+    if not (parts.scheme == "https" or _is_local(parts.scheme, parts.hostname or "")):
         return "an address that begins with https:// and a host"
     return None
 
@@ -84,8 +91,7 @@ def _is_local(scheme: str, host: str) -> bool:
 def completion_address(template: str, code: str | None, parameters: Mapping[str, str]) -> str:
     """Return the address with `{code}` and the link's parameters filled in, escaped; a missing one is empty."""
     values = {**parameters, "code": code or ""}
-    names = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
-    return template.format_map({name: quote(values.get(name, ""), safe="") for name in names})
+    return _PLACEHOLDER.sub(lambda found: quote(values.get(found[1], ""), safe=""), template)
 
 
 def parameter_problems(given: Mapping[str, str], entry: Entry) -> Iterator[tuple[str, str]]:

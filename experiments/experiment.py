@@ -23,7 +23,7 @@ from experiments.problems import Problem
 from experiments.settings.base import EXPERIMENTAL_FILE, SIMULATION_FILE
 from experiments.settings.checks import Finding, Read, findings
 from experiments.settings.conditions import Cell, RawSettings, cells, overrides_of, place_of
-from experiments.settings.design import design_problems, panel_of
+from experiments.settings.design import MAX_CONDITIONS, crossed_too_many, design_problems, panel_of
 from experiments.settings.experimental import (
     CompletionSettings,
     ExperimentalSettings,
@@ -211,6 +211,9 @@ def _problems(folder: Path, simulation: Simulation, experimental: Experimental) 
         if file := files[finding.file]:
             yield file.problem(finding.key, finding.message)
     if experimental is None or experimental.model is None:
+        return
+    if crossed_too_many(experimental.model):
+        yield experimental.problem("factors", f"too many combinations: at most {MAX_CONDITIONS} conditions")
         return
     all_cells = cells(experimental.sound)
     for key, message in design_problems(experimental.model, all_cells):

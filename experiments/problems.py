@@ -39,12 +39,17 @@ def not_allowed(value: object, allowed: str) -> str:
 
 def unknown_key(key: str, known: Iterable[str]) -> str:
     """Return the message for a key that there is not, with the one that was probably meant."""
+    return f"unknown key; {nearest(key, known)}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the name that was probably meant, or else all that there are."""
     names = sorted(known)
-    near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if near:
-        return f'unknown key; did you mean "{near[0]}"?'
-    known = ", ".join(names)
-    return f"unknown key; known are {known if len(known) <= LISTED_CHARACTERS else f'{known[:LISTED_CHARACTERS]}…'}"
+        return f'did you mean "{near[0]}"?'
+    listed = ", ".join(names)
+    return f"known are {listed if len(listed) <= LISTED_CHARACTERS else f'{listed[:LISTED_CHARACTERS]}…'}"
 
 
 def key_path(parts: Sequence[str | int]) -> str:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 
 from experiments.problems import shown
 from experiments.settings.base import EXPERIMENTAL_FILE
 from experiments.settings.conditions import RawSettings, cells, overrides_of
-from experiments.settings.experimental import ExperimentalSettings
+from experiments.settings.experimental import OUTCOMES, ExperimentalSettings
 from simulation import pacing
 from simulation.leaks import leak_in
 from simulation.parameters import NEUTRAL_PARTICIPANT, SimulationParameters, folded
 from simulation.sanitize import sanitize
 
+_PLACEHOLDER = re.compile(r"\[([^\[\]\n]+)\](?!\()")
+"""What stands in square brackets and is no link."""
 ALIKE = 0.75
 """Names that share so much of their letters are mixed up."""
 SHORT_NAME = 3
@@ -27,6 +30,9 @@ def warnings_of(
     yield from _idle_overrides(raw)
     yield from _same_conditions(conditions)
     yield from _outcomes(settings)
+    yield from _codes(settings)
+    yield from _screens(settings)
+    yield from _unused_stimuli(raw)
 
 
 def _of_conditions(conditions: Mapping[str, SimulationParameters]) -> Iterator[str]:
@@ -111,6 +117,36 @@ def _same_conditions(conditions: Mapping[str, SimulationParameters]) -> Iterator
     for (one, first), (other, second) in itertools.combinations(conditions.items(), 2):
         if first == second:
             yield f"conditions {one} and {other} do not differ"
+
+
+def _screens(settings: ExperimentalSettings) -> Iterator[str]:
+    """What participants of a study would miss or wonder about; a demonstration has none."""
+    if settings.entry.mode == "demo":
+        return
+    screens = settings.screens
+    for name, screen in (("consent", screens.consent), ("debriefing", screens.debriefing)):
+        if screen is None:
+            yield f"screens.{name} is missing: participants are deceived, and ethics boards want it"
+        elif left := _PLACEHOLDER.findall(screen.text):
+            placeholders = "1 placeholder is" if len(left) == 1 else f"{len(left)} placeholders are"
+            yield f"screens.{name}.text: {placeholders} left to be filled in: [{left[0]}]{' ...' if left[1:] else ''}"
+
+
+def _codes(settings: ExperimentalSettings) -> Iterator[str]:
+    completion, seen = settings.completion, dict[str, str]()
+    for outcome in OUTCOMES:
+        chosen = getattr(completion, outcome)
+        if chosen is not None and chosen.code is not None:
+            first = seen.setdefault(chosen.code, outcome)
+            if first != outcome:
+                yield f"completion.{outcome}.code is that of {first}, too: the panel cannot tell them apart"
+
+
+def _unused_stimuli(raw: RawSettings) -> Iterator[str]:
+    every = cells(raw.experimental)
+    replaced = [any(override.key == "stimuli" for override in overrides_of(cell)) for cell in every]
+    if raw.experimental.get("stimuli") and all(replaced):
+        yield "stimuli: never shown, since every condition has stimuli of its own, and these replace them"
 
 
 def _outcomes(settings: ExperimentalSettings) -> Iterator[str]:

@@ -100,7 +100,7 @@ def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
 async def _hub(settings: ServerSettings, study: Study, provider: Provider, committer: Committer) -> Hub:
     logs = LogFolder(settings.log_dir, settings.log_sync, committer)
     sessions = Sessions(study, wall_time)
-    await reconcile(sessions, logs)
+    await reconcile(sessions, logs, study.experiment.conditions)
 
     def first_record(reserved: Reserved) -> SessionStarted:
         return session_started(

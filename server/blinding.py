@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
@@ -22,7 +23,7 @@ from websockets.typing import Subprotocol
 from experiments.blinding import Leak, Secret, Sent, leaks, secrets_of
 from experiments.experiment import Experiment
 from server.errors import InvalidSettings
-from server.pages import STATIC, TEMPLATES
+from server.pages import STATIC, TEMPLATES, page_data
 from server.protocol import SUBPROTOCOL
 
 ADDRESSES = ("/", "/health", "/health/live", "/health/ready", "/openapi.json", "/docs", "/metrics", "/robots.txt")
@@ -57,7 +58,7 @@ def visit(url: str, credential: Mapping[str, Any], consent: str | None, seconds:
             session_id = _start(gathered, client, credential, consent)
             _chat(gathered, _socket_address(url, session_id), seconds)
             gathered.sent.append(_sent("POST /session/start, again", client.post("/session/start", json=credential)))
-    except (httpx2.HTTPError, OSError, WebSocketException) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError, WebSocketException, ValueError) as error:
         raise InvalidSettings([f"{url}: no chatroom answers there ({type(error).__name__})"]) from error
     return gathered
 
@@ -171,6 +172,7 @@ def run(
 ) -> bool:
     """Visit `url`, print what gives the study away, and return whether nothing does."""
     consent = experiment.screens.consent
+    _refuse_another(url, experiment)
     gathered = visit(url, credential, consent.version if consent else None, seconds)
     wanted = [*secrets_of(experiment), *(Secret("a key", key) for key in keys)]
     found = leaks(gathered.sent, wanted, _innocent(experiment))
@@ -181,6 +183,18 @@ def run(
     else:
         _print(url, gathered, len(wanted), found)
     return not found
+
+
+def _refuse_another(url: str, experiment: Experiment) -> None:
+    """Raise InvalidSettings if the server there does not serve this experiment: its secrets could not leak there."""
+    try:
+        page = httpx2.get(url, headers={"accept": "text/html"}, trust_env=False, timeout=30).text
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
+        raise InvalidSettings([f"{url}: no chatroom answers there ({type(error).__name__})"]) from error
+    shown = re.search(r'<template id="page-data">(.*?)</template>', page, re.DOTALL)
+    expected = json.loads(json.dumps(page_data(experiment)))
+    if shown is None or json.loads(unescape(shown[1])) != expected or escape(experiment.group_name) not in page:
+        raise InvalidSettings([f"{url} does not serve {experiment.folder}: name its folder with --experiment"])
 
 
 def _innocent(experiment: Experiment) -> str:

@@ -262,7 +262,9 @@ def list_tokens(experiment: Experiments = None, as_json: AsJson = False) -> None
 @tokens.command("revoke")
 def revoke_tokens(
     given: Annotated[list[str] | None, typer.Argument(metavar="[TOKEN]...", help="Tokens, or their links.")] = None,
-    number: Annotated[list[int] | None, typer.Option(help="By number, as `list` has it; may be repeated.")] = None,
+    number: Annotated[
+        list[int] | None, typer.Option(min=1, max=2**31, help="By number, as `list` has it; may be repeated.")
+    ] = None,
     experiment: Experiments = None,
 ) -> None:
     """Let tokens in no more. A session that runs goes on."""
@@ -274,18 +276,29 @@ def revoke_tokens(
 
 
 @app.command()
-def sessions(experiment: Experiments = None, as_json: AsJson = False) -> None:
+def sessions(
+    panel_ids: Annotated[Path | None, typer.Option(help="Write to this file (CSV) which session is whose.")] = None,
+    experiment: Experiments = None,
+    as_json: AsJson = False,
+) -> None:
     """List the sessions of an experiment: condition, place in the list, state, outcome, times."""
     from server import indexing
 
     with _problems_told():
-        indexing.sessions(*_opened(experiment), as_json=as_json)
+        if panel_ids is not None:
+            indexing.linkage(*_opened(experiment), panel_ids)
+        else:
+            indexing.sessions(*_opened(experiment), as_json=as_json)
 
 
 @app.command()
 def assignment(
     verify: Annotated[bool, typer.Option("--verify", help="Compare the list with what happened.")] = False,
     places: Annotated[int, typer.Option("--n", help="How many places of the list to show.", min=1, max=10_000)] = 40,
+    stratum: Annotated[
+        list[str] | None,
+        typer.Option(help="Whose list, by parameter of the link; may be repeated.", metavar="NAME=VALUE"),
+    ] = None,
     experiment: Experiments = None,
     as_json: AsJson = False,
 ) -> None:
@@ -294,7 +307,7 @@ def assignment(
 
     with _problems_told():
         if not verify:
-            indexing.assignment(*_opened(experiment), places, as_json=as_json)
+            indexing.assignment(*_opened(experiment), places, _pairs("--stratum", stratum), as_json=as_json)
         elif not indexing.verify_assignment(*_opened(experiment), as_json=as_json):
             sys.exit(1)
 
@@ -312,16 +325,22 @@ def blinding(
 ) -> None:
     """Take part in a running server's chat and look whether anything in all that it sends gives the study away.
 
-    This starts a session, as a participant would: do it before you recruit.
+    This starts a session, which takes a place of the list and of a quota like any participant's: serve a copy with
+    another experiment_id for it, or do it before you recruit.
     """
     from server import blinding
 
     with _problems_told():
         settings, loaded = _opened(experiment)
-        parameters = dict(each.split("=", 1) for each in parameter or [] if "=" in each)
-        credential = {"token": token or "1234", "parameters": parameters}
+        credential = {"token": token or "1234", "parameters": _pairs("--parameter", parameter)}
         if not blinding.run(url, loaded, settings.secrets, credential, seconds, as_json=as_json):
             sys.exit(1)
+
+
+def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
+    if wrong := [each for each in given or [] if "=" not in each]:
+        raise InvalidSettings([f"{option}: {wrong[0]!r} is not allowed: NAME=VALUE"])
+    return dict(each.split("=", 1) for each in given or [])
 
 
 def _opened(folder: Path | None) -> tuple[ServerSettings, Experiment]:

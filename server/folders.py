@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TextIO
 
 from server.errors import InvalidSettings
 
@@ -36,6 +37,17 @@ def prepare(variable: str, path: Path, why: str) -> None:
         raise InvalidSettings([problem]) from error
 
 
+def new_private_file(out: Path) -> TextIO:
+    """Return a new open file, for its owner alone; raise InvalidSettings if it is there or cannot be written."""
+    try:
+        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise InvalidSettings([f"-o: {out} is there already, and stays as it is; choose another name"]) from None
+    except OSError as error:
+        raise InvalidSettings([f"-o: {out} cannot be written ({error.strerror})"]) from error
+    return os.fdopen(descriptor, "w", encoding="utf-8", newline="")
+
+
 @contextmanager
 def sole_use_of(data_dir: Path) -> Iterator[None]:
     """Keep other servers from the folder while the block runs: two would each end the other's sessions.
@@ -46,10 +58,8 @@ def sole_use_of(data_dir: Path) -> Iterator[None]:
         try:
             _lock(file)
         except OSError as error:
-            problem = (
-                f"DATA_DIR: {data_dir} is in use by another server. Stop it, or give this one a folder of its own."
-            )
-            raise InvalidSettings([problem]) from error
+            advice = "Stop it, or give this one a folder of its own: DATA_DIR=..."
+            raise InvalidSettings([f"DATA_DIR: {data_dir} is in use by another server. {advice}"]) from error
         yield
 
 

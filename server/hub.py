@@ -12,8 +12,9 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from experiments.errors import LogError, StoreError
+from experiments.errors import LogError, LogExists, StoreError
 from experiments.eventlog.folder import LogFolder
+from experiments.store.reconciling import end_reason_in
 from experiments.store.sessions import Reserved, Sessions
 from experiments.store.tables import OVER
 from server.connection import Connection
@@ -28,6 +29,9 @@ from simulation.runtime.session import SimulationSession
 logger = logging.getLogger("chatroom.hub")
 
 RETRY_AFTER_SECONDS = 30
+INDEX_RETRY_SECONDS = 2.0
+INDEX_SECONDS = 10.0
+"""How long whoever asks for what is due waits for the index to know of the end."""
 PAUSED_SECONDS = 300
 STOP_SECONDS = 5.0
 """How long a stopping server waits for its sessions' last records."""
@@ -95,18 +99,18 @@ class Hub:
                 headers={"Retry-After": str(PAUSED_SECONDS)},
             )
         if self.is_stopping or len(self._live) >= self.capacity:
-            raise RequestRefused(
-                "not_admitting",
-                "The chatroom is full at the moment. Please try again in a little while.",
-                headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
-            )
+            raise _not_admitting()
 
     async def has_just_ended(self, session_id: str) -> bool:
         """Whether a session is over; if so, the index knows it by the time that this returns."""
         live = self._live.get(session_id)
         if live is None or live.session.end_reason is None:
             return False
-        await live.is_gone.wait()
+        try:
+            async with asyncio.timeout(INDEX_SECONDS):
+                await live.is_gone.wait()
+        except TimeoutError:
+            raise _not_admitting() from None
         return True
 
     async def session(self, session_id: str) -> SimulationSession:
@@ -145,13 +149,14 @@ class Hub:
             raise SocketRefused(Close.UNKNOWN, "unknown session")
         if reserved.state == OVER:
             raise SocketRefused(Close.ENDED, "session over")
-        begun = None
         try:
-            begun = self._begun(self._first_record(reserved))
-            return begun
-        finally:
-            if begun is None:
-                await self._sessions.unbegun(session_id)
+            return self._begun(self._first_record(reserved))
+        except LogExists:  # it has been, and the index has missed its end
+            await self._sessions.ended(session_id, end_reason_in(self._logs, session_id))
+            raise SocketRefused(Close.ENDED, "session over") from None
+        except SocketRefused:
+            await self._sessions.unbegun(session_id)
+            raise
 
     def _begun(self, start: SessionStarted) -> SimulationSession:
         session_id = start.session_id
@@ -161,6 +166,8 @@ class Hub:
             raise SocketRefused(Close.OVERLOADED, "full")
         try:
             log = self._logs.create(session_id)
+        except LogExists:
+            raise
         except LogError as error:
             logger.error("no log, no session: %s", error)
             raise SocketRefused(Close.OVERLOADED, "not admitting") from error
@@ -184,11 +191,29 @@ class Hub:
 
     async def _let_go(self, session: SimulationSession) -> None:
         try:
+            while True:
+                if await self._end_is_kept(session):
+                    break
+                await asyncio.sleep(INDEX_RETRY_SECONDS)
+        finally:
+            self._live.pop(session.session_id).is_gone.set()
+
+    async def _end_is_kept(self, session: SimulationSession) -> bool:
+        """Tell the index that a session is over; whoever asks for what is due waits until it knows."""
+        try:
             await self._sessions.ended(session.session_id, session.end_reason or "error")
         except StoreError as error:
             logger.error("session %s is over, but the index fails: %s", session.session_id[:8], error)
-        finally:
-            self._live.pop(session.session_id).is_gone.set()
+            return self.is_stopping  # the log says it at the next start
+        return True
+
+
+def _not_admitting() -> RequestRefused:
+    return RequestRefused(
+        "not_admitting",
+        "The chatroom is full at the moment. Please try again in a little while.",
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+    )
 
 
 class _Live:

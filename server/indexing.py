@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -16,8 +18,10 @@ from experiments.assignment import Allocation
 from experiments.experiment import Experiment
 from experiments.store.sessions import Listed, Sessions
 from experiments.store.study import Study
-from experiments.store.verifying import VerifiedList, verify
+from experiments.store.verifying import Verification, VerifiedList, verify
 from server.data import in_study
+from server.errors import InvalidSettings
+from server.folders import new_private_file
 from server.settings import ServerSettings
 from simulation.runtime.clock import wall_time
 
@@ -36,13 +40,24 @@ def sessions(settings: ServerSettings, experiment: Experiment, *, as_json: bool)
     console.print(Text(_summary(listed)))
 
 
+def linkage(settings: ServerSettings, experiment: Experiment, out: Path) -> None:
+    """Write to `out` which session is whose for the panel: for merging and paying, to be kept apart from the data."""
+    rows = in_study(settings, experiment, lambda study: Sessions(study, wall_time).linkage())
+    names = list(dict.fromkeys(name for _, parameters in rows for name in parameters))
+    with new_private_file(out) as file:
+        table = csv.writer(file)
+        table.writerow(("session_id", *names))
+        table.writerows((session_id, *(each.get(name, "") for name in names)) for session_id, each in rows)
+    print(f"{len(rows):,} sessions with their panel's ids: {out}. This file tells who wrote what: guard it.")  # noqa: T201
+
+
 def _sessions_table(experiment: Experiment, listed: Sequence[Listed]) -> Table:
     table = Table(title=f"Sessions of {experiment.experiment_id}", title_justify="left")
-    for column in ("session", "condition", "place", "state", "outcome", "started", "ended"):
-        table.add_column(column, no_wrap=column != "condition", justify="right" if column == "place" else "left")
+    for column in ("session", "condition", "place", "state", "started (UTC)"):
+        table.add_column(column, no_wrap=True, justify="right" if column == "place" else "left")
     for each in listed:
-        place = "" if each.sequence_number is None else str(each.sequence_number)
-        cells = (each.condition, place, each.state, each.outcome, _second(each.started_at), _second(each.ended_at))
+        place = "" if each.sequence_number is None else f"{each.stratum or ''} {each.sequence_number}"
+        cells = (each.condition, place, each.outcome or each.state, _second(each.started_at))
         table.add_row(each.session_id[:SHOWN_OF_ID], *(cell or "" for cell in cells))
     return table
 
@@ -57,21 +72,30 @@ def _summary(listed: Sequence[Listed]) -> str:
     return f"{len(listed):,} in all: {', '.join(f'{n:,} {name}' for name, n in states.most_common())}" if listed else ""
 
 
-def assignment(settings: ServerSettings, experiment: Experiment, places: int, *, as_json: bool) -> None:
-    """Print the list of allocations from its beginning: what will happen, before anybody is recruited."""
+def assignment(
+    settings: ServerSettings, experiment: Experiment, places: int, stratum: Mapping[str, str], *, as_json: bool
+) -> None:
+    """Print the list of allocations from its beginning: what will happen, before anybody is recruited.
+
+    `stratum` says whose, by parameter of the link; a parameter that is not named is empty.
+    """
     allocation = in_study(settings, experiment, _allocation)
-    conditions = list(islice(allocation.places(), places))
+    if unknown := [name for name in stratum if name not in allocation.strata]:
+        names = ", ".join(allocation.strata) or "there are none"
+        raise InvalidSettings([f"--stratum: {unknown[0]!r} is not allowed: assignment.strata has {names}"])
+    name = allocation.stratum(stratum)
+    conditions = list(islice(allocation.places(name), places))
     if as_json:
-        print(json.dumps({**_spec(allocation), "places": conditions}, indent=2))  # noqa: T201
+        print(json.dumps({**_spec(allocation), "stratum": name, "places": conditions}, indent=2))  # noqa: T201
         return
     console = Console(highlight=False)
-    console.print(Text(f"{describe(allocation)}\n"))
+    console.print(Text(f"{describe(allocation)}\n"), soft_wrap=True)
+    if allocation.strata:
+        console.print(Text(f"The list of {name} (--stratum NAME=VALUE for another):\n"), soft_wrap=True)
     size = allocation.block_size if allocation.method == "permuted_blocks" else places
     for start in range(0, places, size):
         block = conditions[start : start + size]
         console.print(Text(f"{start + 1:>5}  {'  '.join(block)}"), soft_wrap=True)
-    if allocation.strata:
-        console.print(Text(f"\nEvery other value of {' and '.join(allocation.strata)} has a list of its own."))
 
 
 async def _allocation(study: Study) -> Allocation:
@@ -94,12 +118,14 @@ def describe(allocation: Allocation) -> str:
 
 def verify_assignment(settings: ServerSettings, experiment: Experiment, *, as_json: bool) -> bool:
     """Make the lists anew from their seeds, compare them with what happened and print it; return whether all agree."""
-    lists = in_study(settings, experiment, lambda study: verify(study, settings.log_dir))
+    verified = in_study(settings, experiment, lambda study: verify(study, settings.log_dir))
     if as_json:
-        print(json.dumps([_as_json(each) for each in lists], indent=2))  # noqa: T201
+        lists = [_as_json(each) for each in verified.lists]
+        facts = {"agrees": verified.agrees, "is_current": verified.is_current, "strays": verified.strays}
+        print(json.dumps({**facts, "lists": lists}, indent=2))  # noqa: T201
     else:
-        _print_verified(experiment, lists)
-    return not any(each.contradictions for each in lists)
+        _print_verified(experiment, verified)
+    return verified.agrees
 
 
 def _as_json(verified: VerifiedList) -> dict[str, Any]:
@@ -114,18 +140,22 @@ def _as_json(verified: VerifiedList) -> dict[str, Any]:
     }
 
 
-def _print_verified(experiment: Experiment, lists: Sequence[VerifiedList]) -> None:
+def _print_verified(experiment: Experiment, verified: Verification) -> None:
     console = Console(highlight=False)
-    if not lists:
+    if not verified.lists:
         console.print(Text(f"Nobody has been assigned to a condition of {experiment.experiment_id} yet."))
-    for each in lists:
-        console.print(Text(describe(each.allocation), style="bold"))
+    for each in verified.lists:
+        console.print(Text(describe(each.allocation), style="bold"), soft_wrap=True)
         table = Table.grid(padding=(0, 2))
         for name, value in _facts(each).items():
             table.add_row(f"  {name}", value)
         console.print(table)
         for contradiction in each.contradictions:
-            console.print(Text(f"  {contradiction}", style="red"))
+            console.print(Text(f"  {contradiction}", style="red"), soft_wrap=True)
+    for stray in verified.strays:
+        console.print(Text(stray, style="red"), soft_wrap=True)
+    if not verified.is_current:
+        console.print(Text("The settings ask for another list now: whoever starts next is assigned by that one."))
 
 
 def _facts(verified: VerifiedList) -> dict[str, str]:

@@ -71,6 +71,9 @@ def _overruled(settings: ServerSettings, experiment: Experiment) -> Iterator[str
 
 
 def _model_warnings(experiment: Experiment) -> Iterator[str]:
+    scripted = any(each.language_model.provider == "scripted" for each in experiment.every)
+    if scripted and experiment.entry.mode != "demo":
+        yield "the agents speak from a script, whatever their prompts say: name a language model before you recruit"
     for choice in choices_of(*experiment.every):
         for name in not_taken_by(choice):
             yield f"language_model.{name}: {choice.provider} has no such setting, so it is not sent"

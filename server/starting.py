@@ -172,7 +172,8 @@ def refusal(experiment: Experiment, error: NotAdmitted | StoreError, applicant: 
 def _window(error: NotOpen) -> str:
     if error.opens_at is None:
         return "This study is over. Thank you for your interest."
-    return "This study has not begun yet. Please come back later."
+    zone = error.opens_at.strftime("%z")
+    return f"This study opens on {error.opens_at:%d %B %Y at %H:%M} (UTC{zone[:3]}:{zone[3:]}). Please come back then."
 
 
 def _due(experiment: Experiment, error: NotAdmitted | StoreError, applicant: Applicant) -> dict[str, Any]:

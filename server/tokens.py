@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-from collections.abc import Awaitable, Sequence
-from datetime import datetime, timedelta
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
 
 from rich.console import Console
 from rich.table import Table
 
 from experiments.experiment import Experiment
-from experiments.store.study import Study
 from experiments.store.tokens import ListedToken, create_tokens, list_tokens, revoke_tokens
 from server.data import in_study
 from server.errors import InvalidSettings
+from server.folders import new_private_file
 from server.prompting import condition_of
 from server.settings import ServerSettings
 from simulation.runtime.clock import wall_time
@@ -41,19 +41,25 @@ def create(
 ) -> None:
     """Make tokens and write them, with their links, to `out`; raise InvalidSettings if that is not to be."""
     expires_at = None if expires is None else _moment(expires)
-    _refuse_nonsense(experiment, condition, expires_at, out, are_short=are_short)
-
-    def work(study: Study) -> Awaitable[list[str]]:
-        return create_tokens(
-            study, number, now=wall_time(), condition=condition, expires_at=expires_at, are_short=are_short
+    _refuse_nonsense(experiment, condition, expires_at, address, are_short=are_short)
+    folder = _codes_folder(out) if with_codes else None
+    with new_private_file(out) as file:  # before there are tokens: nobody would know them
+        made = in_study(
+            settings,
+            experiment,
+            lambda study: create_tokens(
+                study, number, now=wall_time(), condition=condition, expires_at=expires_at, are_short=are_short
+            ),
         )
-
-    made = in_study(settings, experiment, work)
-    links = [f"{address.rstrip('/')}/?token={quote(token)}" for token in made]
-    _write(out, made, links)
-    print(f"{len(made):,} tokens for {experiment.experiment_id}: {out}. They stand nowhere else: keep the file.")  # noqa: T201
-    if with_codes:
-        print(f"QR codes: {_draw(out, links)}/")  # noqa: T201
+        links = [_link(address, token) for token in made]
+        rows = csv.writer(file)
+        rows.writerow(("token", "link"))
+        rows.writerows(zip(made, links, strict=True))
+    tokens = "1 token" if number == 1 else f"{number:,} tokens"
+    print(f"{tokens} for {experiment.experiment_id}: {out}. They stand nowhere else: keep the file.")  # noqa: T201
+    if folder is not None:
+        _draw(folder, links)
+        print(f"QR codes, numbered as the lines of the file: {folder}/")  # noqa: T201
     if experiment.entry.mode != "tokens":
         print(f'Nobody can use them yet: entry.mode is "{experiment.entry.mode}", and "tokens" is needed.')  # noqa: T201
 
@@ -62,15 +68,15 @@ def _moment(text: str) -> datetime:
     """Return the moment after which it is too late: a date alone counts whole, in this machine's time."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        end = moment if "T" in text.upper() or " " in text.strip() else moment + timedelta(days=1)
+        return (end if end.tzinfo else end.astimezone()).astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
         problem = f"--expires: {text!r} is not allowed: a date, such as 2026-12-31 or 2026-12-31T18:00:00+01:00"
         raise InvalidSettings([problem]) from None
-    end = moment + timedelta(days=1) if len(text) == len("2026-12-31") else moment
-    return end if end.tzinfo else end.astimezone()
 
 
 def _refuse_nonsense(
-    experiment: Experiment, condition: str | None, expires_at: datetime | None, out: Path, *, are_short: bool
+    experiment: Experiment, condition: str | None, expires_at: datetime | None, address: str, *, are_short: bool
 ) -> None:
     if condition is not None:
         condition_of(experiment, condition)
@@ -78,32 +84,33 @@ def _refuse_nonsense(
         raise InvalidSettings([f"--expires: {expires_at.isoformat()} is past"])
     if are_short and expires_at is None:
         raise InvalidSettings(["--short: codes that can be typed can be guessed in the long run; --expires is needed"])
-    if out.exists():
-        raise InvalidSettings([f"-o: {out} is there already, and may hold tokens; choose another name"])
+    if not re.fullmatch(r"https?://[!-~]{1,500}", address) or "#" in address:
+        raise InvalidSettings([f"--url: {address!r} is not allowed: an address such as https://chat.example.org"])
 
 
-def _write(out: Path, made: Sequence[str], links: Sequence[str]) -> None:
-    """Write the file for its owner alone; raise InvalidSettings if it cannot be written."""
+def _link(address: str, token: str) -> str:
+    """Return the page's address with the token; other parameters of it, such as those of strata, stay."""
+    parts = urlsplit(address)
+    query = "&".join(part for part in (parts.query, f"token={quote(token)}") if part)
+    return urlunsplit((parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/", query, ""))
+
+
+def _codes_folder(out: Path) -> Path:
+    folder = out.with_suffix(".qr")
     try:
-        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        folder.mkdir(mode=0o700)
     except OSError as error:
-        raise InvalidSettings([f"-o: {out} cannot be written ({error.strerror})"]) from error
-    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(("token", "link"))
-        rows.writerows(zip(made, links, strict=True))
+        raise InvalidSettings([f"--qr: {folder} cannot be made ({error.strerror})"]) from error
+    return folder
 
 
-def _draw(out: Path, links: Sequence[str]) -> Path:
+def _draw(folder: Path, links: Sequence[str]) -> None:
     """Draw a picture a link, numbered as the lines of the file."""
     import segno
 
-    folder = out.with_suffix(".qr")
-    folder.mkdir(mode=0o700, exist_ok=True)
     digits = len(str(len(links)))
     for number, link in enumerate(links, start=1):
         segno.make(link, micro=False).save(str(folder / f"{number:0{digits}d}.png"), scale=QR_SCALE)
-    return folder
 
 
 def show(settings: ServerSettings, experiment: Experiment, *, as_json: bool) -> None:
@@ -132,7 +139,7 @@ def revoke(settings: ServerSettings, experiment: Experiment, given: Sequence[str
     """Revoke tokens by their text, link or number; print and return how many were let in until now."""
     if not given and not numbers:
         raise InvalidSettings(["nothing to revoke: name tokens, or their --number as `chatroom tokens list` has it"])
-    texts = [each.rpartition("?token=")[2] for each in given]
+    texts = [parse_qs(urlsplit(each).query).get("token", [each])[0] for each in given]
     revoked = in_study(settings, experiment, lambda study: revoke_tokens(study, texts, numbers, wall_time()))
     print(f"{revoked} revoked." if revoked else "None revoked: unknown, or revoked before.")  # noqa: T201
     return revoked

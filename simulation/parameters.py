@@ -316,7 +316,7 @@ def stimulus_problems(
         if stimulus.agent not in agent_names:
             yield ParameterProblem(f"{key}.agent", stimulus.agent, f"one of {', '.join(agent_names)}")
         if stimulus.at_seconds is not None and stimulus.at_seconds >= duration_seconds:
-            allowed = f"less than the session's length, {duration_seconds:g} seconds"
+            allowed = f"it must be less than the session's length, {duration_seconds:g} seconds"
             yield ParameterProblem(f"{key}.at_seconds", stimulus.at_seconds, allowed)
         if [stimulus.at_seconds, stimulus.after_messages, stimulus.on].count(None) != 2:
             yield ParameterProblem(key, stimulus.trigger, "one of at_seconds, after_messages and on")

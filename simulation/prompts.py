@@ -35,8 +35,8 @@ def template_problems(template: str) -> Iterator[str]:
     advice = f"known are {known}; write {{{{ and }}}} for braces"
     try:
         parts = list(Formatter().parse(template))
-    except ValueError as error:
-        yield f"a brace that belongs to nothing ({error}); {advice}"
+    except ValueError:
+        yield f"a brace that belongs to nothing; {advice}"
         return
     for _, name, layout, conversion in parts:
         if name is not None and (name not in TEMPLATE_VARIABLES or layout or conversion):

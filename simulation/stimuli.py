@@ -64,7 +64,7 @@ def turn_of(state: SessionState, number: int, now: float) -> Iterator[AnyEvent]:
         sanitized=(),
         source=SOURCE,
         typing_at=types_at,
-        appears_at=appears_at if stimulus.at_seconds is None else max(stimulus.at_seconds, now),
+        appears_at=appears_at if stimulus.at_seconds is None else max(round(stimulus.at_seconds, MILLISECONDS), now),
         card=asdict(stimulus.card) if stimulus.card else None,
     )
 

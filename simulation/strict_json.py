@@ -61,6 +61,14 @@ def _reason(error: json.JSONDecodeError, text: str) -> str:
         return f'a curly quote, {after[0]}; write straight ones, "'
     if after.startswith(("//", "/*", "#")):
         return "a comment; JSON has none"
+    if not after.strip():
+        return "the text breaks off: a bracket or a quotation mark is not closed"
+    if after.startswith(("True", "False", "None")):
+        return "write true, false or null, without capitals"
+    if "control character" in error.msg:
+        return "a line break inside a text; write \\n for one"
+    if error.msg.startswith("Expecting ',' delimiter"):
+        return 'a comma is missing before this, or a " inside a text lacks its backslash: \\"'
     reason = error.msg[0].lower() + error.msg[1:]
     return f"not JSON: {reason}"
 

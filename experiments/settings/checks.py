@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.problems import not_allowed, unknown_key
+from experiments.problems import nearest, not_allowed
 from experiments.settings.base import EXPERIMENTAL_FILE, SIMULATION_FILE
 from experiments.settings.conditions import RawSettings
 from experiments.settings.experimental import ExperimentalSettings, OnModelFailureSettings
@@ -20,6 +20,7 @@ from simulation.parameters import (
     weight_problems,
 )
 from simulation.prompts import template_problems
+from simulation.sanitize import sanitize
 
 
 class Finding(NamedTuple):
@@ -74,7 +75,7 @@ def _roster(raw: Mapping[str, Any], names: list[str]) -> Iterator[Found]:
     personas = raw.get("personas")
     for name in personas if isinstance(personas, dict) else ():
         if name not in names:
-            yield f"personas.{name}", f"no agent has this name; {unknown_key(name, names)}"
+            yield f"personas.{name}", f"no agent has this name; {nearest(name, names)}"
 
 
 def _timing(timing: TimingSettings) -> Iterator[Found]:
@@ -126,12 +127,19 @@ def _failure(failure: OnModelFailureSettings) -> Iterator[Found]:
             yield "on_model_failure.model", f"missing: which model of {failure.provider} answers instead"
 
 
+def _is_seen(content: str) -> bool:
+    """Whether it passes as it stands what every message of an agent must pass."""
+    return bool(content.strip()) and "control_characters" not in sanitize(content, "", ()).rules
+
+
 def _stimuli(read: Read, experimental: ExperimentalSettings) -> Iterator[Found]:
     for index, each in enumerate(experimental.stimuli):
         moments = [name for name in ("at_seconds", "after_messages", "on") if getattr(each, name) is not None]
         if len(moments) != 1:
             given = " and ".join(moments) or "none"
             yield f"stimuli[{index}]", f"exactly one of at_seconds, after_messages and on says when: here {given}"
+        if each.content is not None and not _is_seen(each.content):
+            yield f"stimuli[{index}].content", not_allowed(each.content, "text with something in it that can be seen")
         if (each.content is None) == (each.card is None):
             given = "none" if each.card is None else "both"
             yield f"stimuli[{index}]", f"either content or card says what is shown: here {given}"

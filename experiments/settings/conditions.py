@@ -77,7 +77,7 @@ def _leaves(raw: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tupl
     for key, value in raw.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, (*path, key))
-        else:
+        elif value is not None or len(path) > 1:  # a key of the condition's own that is null is not named
             yield (*path, key), value
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from experiments.entry import PANELS, PanelLink, address_problem
 from experiments.markup import link_problems
-from experiments.problems import not_allowed, unknown_key
+from experiments.problems import nearest, not_allowed
 from experiments.settings.conditions import Cell, contradictions, overrides_of
 from experiments.settings.experimental import (
     MAX_BLOCK,
@@ -26,6 +27,12 @@ SHARED = (
 
 Found = tuple[str, str]
 """Key of experimental_settings.json, and message."""
+
+
+def crossed_too_many(settings: ExperimentalSettings) -> bool:
+    """Whether there are more combinations than anybody could look at: told before they are made."""
+    crossed = math.prod(map(len, settings.factors.values())) if settings.factors else 0
+    return crossed + len(settings.conditions) > MAX_CONDITIONS
 
 
 def design_problems(settings: ExperimentalSettings, cells: Sequence[Cell]) -> Iterator[Found]:
@@ -49,9 +56,6 @@ def _conditions(settings: ExperimentalSettings, cells: Sequence[Cell]) -> Iterat
     for name, levels in settings.factors.items():
         if not levels:
             yield f"factors.{name}", "has no level; name at least two"
-    if len(cells) > MAX_CONDITIONS:
-        yield "factors", f"{len(cells)} combinations are too many: at most {MAX_CONDITIONS} conditions"
-        return
     seen: dict[str, Cell] = {}
     for cell in cells:
         if cell.name in seen:
@@ -71,7 +75,7 @@ def _assignment(assignment: AssignmentSettings, names: list[str]) -> Iterator[Fo
     for key, given in (("weights", assignment.weights), ("quotas", assignment.quotas)):
         for name in given:
             if name not in names:
-                yield f"assignment.{key}.{name}", f"no condition has this name; {unknown_key(name, names)}"
+                yield f"assignment.{key}.{name}", f"no condition has this name; {nearest(name, names)}"
     if assignment.method == "weighted":
         if assignment.block_size is not None:
             allowed = "only with permuted_blocks; weighted draws know no blocks"
@@ -97,7 +101,7 @@ def _entry(entry: EntrySettings) -> Iterator[Found]:
     if entry.opens_at and entry.closes_at and entry.opens_at >= entry.closes_at:
         yield (
             "entry.closes_at",
-            not_allowed(entry.closes_at.isoformat(), f"after opens_at, {entry.opens_at.isoformat()}"),
+            not_allowed(entry.closes_at.isoformat(), f"it must be after opens_at, {entry.opens_at.isoformat()}"),
         )
 
 

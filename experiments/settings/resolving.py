@@ -57,8 +57,9 @@ def stimuli_of(experimental: ExperimentalSettings) -> tuple[Stimulus, ...]:
 
 
 def _stimulus(settings: StimulusSettings) -> Stimulus:
-    values = settings.model_dump(exclude={"card"})
-    return Stimulus(**values, card=Card(**settings.card.model_dump()) if settings.card else None)
+    values = settings.model_dump(exclude={"card", "at_seconds"})
+    at = None if settings.at_seconds is None else round(settings.at_seconds, MILLISECONDS)
+    return Stimulus(**values, at_seconds=at, card=Card(**settings.card.model_dump()) if settings.card else None)
 
 
 def _choice(chosen: LanguageModelSettings) -> ModelChoice:

@@ -14,7 +14,8 @@ Invariants
 
 * The places of a list are given in order, without gap. A place whose condition is full is passed over, and stands in
   the table without a session; that happens only where there are quotas.
-* Unknown, revoked and expired tokens take the same way through the code and end in the same error.
+* Unknown, revoked and expired tokens take the same way through the code and end in the same error. One with which
+  somebody has begun is theirs, whatever became of it since.
 """
 
 from __future__ import annotations
@@ -86,8 +87,7 @@ class _Known(NamedTuple):
     visit_hash: str | None = None
     panel_hash: str | None = None
     condition: str | None = None
-    is_expired: bool = False
-    is_refused: bool = False
+    is_spent: bool = False
 
 
 class Place(NamedTuple):
@@ -133,6 +133,9 @@ class Admissions:
             if participant is not None:
                 self._again(participant)
                 raise AlreadyBegun
+            consent = self._study.experiment.screens.consent
+            if consent is None or version != consent.version:
+                raise ConsentNeeded
             participant_id = await self._add_participant(connection, known, applicant)
             await self._decide(connection, participant_id, version, "declined")
         return SessionOver("declined", applicant.parameters)
@@ -162,11 +165,11 @@ class Admissions:
         hashes = self._study.keyring.tokens(self._study.experiment_id, token)
         row = (await connection.execute(select(tokens).where(tokens.c.token_hash.in_(hashes)))).first()
         if row is None:
-            return _Known(token_id=NOBODYS, is_refused=True)
+            return _Known(token_id=NOBODYS, is_spent=True)
         is_expired = row.expires_at is not None and row.expires_at <= moment(self._now())
         is_of_here = row.condition in (None, *self._study.experiment.conditions)
-        is_refused = row.revoked_at is not None or not is_of_here
-        return _Known(token_id=row.id, condition=row.condition, is_expired=is_expired, is_refused=is_refused)
+        is_spent = is_expired or row.revoked_at is not None or not is_of_here
+        return _Known(token_id=row.id, condition=row.condition, is_spent=is_spent)
 
     async def _participant(self, connection: AsyncConnection, known: _Known) -> Row[Any] | None:
         """Return who has begun (or declined) with this, with their session if they have one.
@@ -182,7 +185,7 @@ class Admissions:
             )
         )
         participant = (await connection.execute(found.where(is_theirs))).first()
-        if known.is_refused or (known.is_expired and participant is None):
+        if known.is_spent and participant is None:  # who has begun may go on, and is given what is due
             raise UnknownCredential
         return participant
 
@@ -258,9 +261,12 @@ class Admissions:
         a, allocation_id = assignments.c, self._study.allocation_id
         last = select(func.max(a.sequence_number)).where(a.allocation_id == allocation_id, a.stratum == stratum)
         number = ((await connection.execute(last)).scalar() or 0) + 1
+        passed_over: list[Place] = []
         while (condition := self._study.allocation.condition(stratum, number)) in full:
-            await self._keep_place(connection, Place(condition, stratum, number), None)
+            passed_over.append(Place(condition, stratum, number))
             number += 1
+        if passed_over:
+            await connection.execute(insert(assignments), [self._row(place, None) for place in passed_over])
         return Place(condition, stratum, number)
 
     # What is written
@@ -315,16 +321,17 @@ class Admissions:
             )
         )
 
-    async def _keep_place(self, connection: AsyncConnection, place: Place, session_id: str | None) -> None:
-        await connection.execute(
-            insert(assignments).values(
-                allocation_id=self._study.allocation_id,
-                stratum=place.stratum,
-                sequence_number=place.sequence_number,
-                condition=place.condition,
-                session_id=session_id,
-            )
-        )
+    async def _keep_place(self, connection: AsyncConnection, place: Place, session_id: str) -> None:
+        await connection.execute(insert(assignments).values(self._row(place, session_id)))
+
+    def _row(self, place: Place, session_id: str | None) -> dict[str, Any]:
+        return {
+            "allocation_id": self._study.allocation_id,
+            "stratum": place.stratum,
+            "sequence_number": place.sequence_number,
+            "condition": place.condition,
+            "session_id": session_id,
+        }
 
 
 class _Count(NamedTuple):

@@ -5,6 +5,7 @@ A database that is lost gives no token away, and a panel's id is found by whoeve
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import os
@@ -66,7 +67,10 @@ def keyring(data_dir: Path) -> Keyring:
     """Return the keyring of a data folder; its secret is made if need be, for its owner alone. Raises OSError."""
     path = data_dir / SECRET_FILE
     try:
-        return Keyring(path.read_bytes())
+        secret = path.read_bytes()
+        if len(secret) != SECRET_BYTES:
+            raise OSError(errno.EINVAL, f"{path} does not hold {SECRET_BYTES} bytes")
+        return Keyring(secret)
     except FileNotFoundError:
         return Keyring(_make_secret(path))
 

@@ -21,7 +21,7 @@ from experiments.errors import StoreError
 from experiments.store.migrating import migrate
 
 FILE = "chatroom.sqlite"
-BUSY_SECONDS = 30
+BUSY_SECONDS = 5
 """How long a command waits for a server's transaction, and the other way round."""
 QUEUE_SECONDS = 60.0
 """How long a transaction waits for those before it."""

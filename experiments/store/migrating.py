@@ -6,10 +6,15 @@ from pathlib import Path
 
 from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
 
 SCHEMA_VERSION = "0001"
 """The newest migration; a test holds that it is."""
 MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class NewerDatabase(SQLAlchemyError):
+    """The tables are not known here."""
 
 
 def migrate(url: URL) -> bool:
@@ -17,8 +22,11 @@ def migrate(url: URL) -> bool:
     engine = create_engine(url)
     try:
         with engine.connect() as connection:
-            if version_of(connection) == SCHEMA_VERSION:
-                return False
+            found = version_of(connection)
+        if found == SCHEMA_VERSION:
+            return False
+        if found is not None and found > SCHEMA_VERSION:
+            raise NewerDatabase(f"made by a newer version of this software ({found}; this one knows {SCHEMA_VERSION})")
         with engine.begin() as connection:
             _upgrade(connection)
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,8 +11,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from experiments.assignment import Allocation
 from experiments.store.study import Study, moment
-from experiments.store.tables import LIVE, OVER, PENDING, assignments, consents, sessions
+from experiments.store.tables import LIVE, OVER, PENDING, allocations, assignments, consents, panel_ids, sessions
 
 OUTCOMES = {"duration_expired": "completed", "withdrawn": "withdrawn"}
 """End reason -> outcome. Every other end was nobody's wish: `technical`, so that nobody goes unpaid for it."""
@@ -65,16 +67,25 @@ class Sessions:
         async with self._study.database.transaction() as connection:
             reserved = await self._reserved(connection, session_id)
             if reserved is not None and reserved.state != OVER:
-                await _update(connection, session_id, {"state": LIVE, "started_at": moment(self._now())})
+                sha256 = self._study.experiment.content_sha256
+                values = {"state": LIVE, "started_at": moment(self._now()), "experiment_sha256": sha256}
+                await _update(connection, session_id, values)
             return reserved
 
     async def _reserved(self, connection: AsyncConnection, session_id: str) -> Reserved | None:
         found = (
-            select(sessions, assignments.c.stratum, assignments.c.sequence_number, consents)
+            select(
+                sessions,
+                assignments.c.stratum,
+                assignments.c.sequence_number,
+                allocations.c.spec,
+                allocations.c.sha256.label("allocation_sha256"),
+                consents,
+            )
             .select_from(
-                sessions.outerjoin(assignments, assignments.c.session_id == sessions.c.session_id).outerjoin(
-                    consents, consents.c.participant_id == sessions.c.participant_id
-                )
+                sessions.outerjoin(assignments, assignments.c.session_id == sessions.c.session_id)
+                .outerjoin(allocations, allocations.c.id == assignments.c.allocation_id)
+                .outerjoin(consents, consents.c.participant_id == sessions.c.participant_id)
             )
             .where(sessions.c.session_id == session_id, sessions.c.experiment_id == self._study.experiment_id)
         )
@@ -86,19 +97,9 @@ class Sessions:
             participant_id=row.participant_id,
             condition=row.condition,
             state=row.state,
-            assignment=self._assignment(row),
+            assignment=_assignment(row),
             consent=_consent(row),
         )
-
-    def _assignment(self, row: Any) -> dict[str, Any]:
-        if row.sequence_number is None:
-            return {"method": "token"}
-        return {
-            "method": self._study.allocation.method,
-            "sequence_number": row.sequence_number,
-            "stratum": row.stratum,
-            "allocation_sha256": self._study.allocation.sha256,
-        }
 
     async def unbegun(self, session_id: str) -> None:
         """It was about to begin, and did not: it waits for its participant as before."""
@@ -110,11 +111,24 @@ class Sessions:
         async with self._study.database.transaction() as connection:
             await _update(connection, session_id, {"state": OVER, **values})
 
-    async def live(self) -> list[str]:
-        """Return the sessions that were live when last heard of."""
-        ours = (sessions.c.experiment_id == self._study.experiment_id) & (sessions.c.state == LIVE)
+    async def unfinished(self) -> list[Any]:
+        """Return session_id, condition and state of the sessions that were not over when last heard of."""
+        chosen = select(sessions.c.session_id, sessions.c.condition, sessions.c.state)
+        ours = (sessions.c.experiment_id == self._study.experiment_id) & (sessions.c.state != OVER)
         async with self._study.database.transaction() as connection:
-            return [row.session_id for row in await connection.execute(select(sessions.c.session_id).where(ours))]
+            return list((await connection.execute(chosen.where(ours))).all())
+
+    async def linkage(self) -> list[tuple[str, dict[str, str]]]:
+        """Return session id and the parameters of the panel's link, for those who came from a panel."""
+        found = (
+            select(sessions.c.session_id, panel_ids.c.parameters)
+            .join(panel_ids, panel_ids.c.participant_id == sessions.c.participant_id)
+            .where(sessions.c.experiment_id == self._study.experiment_id)
+            .order_by(sessions.c.created_at)
+        )
+        async with self._study.database.transaction() as connection:
+            rows = (await connection.execute(found)).all()
+        return [(row.session_id, json.loads(row.parameters)) for row in rows]
 
     async def listed(self) -> list[Listed]:
         """Return all sessions of the experiment, in the order in which they were started."""
@@ -131,6 +145,18 @@ class Sessions:
 
 async def _update(connection: AsyncConnection, session_id: str, values: Mapping[str, str | None]) -> None:
     await connection.execute(update(sessions).where(sessions.c.session_id == session_id).values(dict(values)))
+
+
+def _assignment(row: Any) -> dict[str, Any]:
+    """How the condition came about: by the list in which the session has its place, also if that is another by now."""
+    if row.sequence_number is None:
+        return {"method": "token"}
+    return {
+        "method": Allocation.from_spec(row.spec).method,
+        "sequence_number": row.sequence_number,
+        "stratum": row.stratum,
+        "allocation_sha256": row.allocation_sha256,
+    }
 
 
 def _consent(row: Any) -> dict[str, str] | None:

@@ -14,7 +14,7 @@ from experiments.assignment import Allocation
 from experiments.errors import StoreError
 from experiments.experiment import Experiment
 from experiments.opening import SEED_BITS
-from experiments.store.credentials import Keyring, keyring
+from experiments.store.credentials import SECRET_FILE, Keyring, keyring
 from experiments.store.database import Database
 from experiments.store.tables import allocations, experiments
 
@@ -51,6 +51,7 @@ def moment(at: datetime) -> str:
 class DataFolder:
     """What a data folder holds: the database, brought to this version, and the key of its hashes."""
 
+    path: Path
     database: Database
     keyring: Keyring
 
@@ -58,7 +59,7 @@ class DataFolder:
     def open(cls, path: Path) -> DataFolder:
         """Open a folder, which must be there; raise StoreError. Nothing is connected to yet, and no loop is needed."""
         try:
-            return cls(Database.open(path), keyring(path))
+            return cls(path, Database.open(path), keyring(path))
         except OSError as error:
             raise StoreError(path, f"its key cannot be read: {error.strerror}") from error
 
@@ -66,20 +67,27 @@ class DataFolder:
 async def open_study(folder: DataFolder, experiment: Experiment, now: datetime) -> Study:
     """Return an experiment in its database; raise StoreError."""
     database = folder.database
-    async with database.transaction() as connection:
-        seed = await _seed(connection, experiment, now)
-        allocation = experiment.allocation(seed)
-        allocation_id = await _allocation_id(connection, experiment.experiment_id, allocation, now)
+    try:
+        async with database.transaction() as connection:
+            seed = await _seed(connection, folder, experiment, now)
+            allocation = experiment.allocation(seed)
+            allocation_id = await _allocation_id(connection, experiment.experiment_id, allocation, now)
+    except StoreError:
+        await database.close()
+        raise
     return Study(database, folder.keyring, experiment, seed, allocation, allocation_id)
 
 
-async def _seed(connection: AsyncConnection, experiment: Experiment, now: datetime) -> int:
+async def _seed(connection: AsyncConnection, folder: DataFolder, experiment: Experiment, now: datetime) -> int:
     """Return what sessions follow from: the settings' own, or else one that is drawn once and kept."""
     table, name = experiments, experiment.experiment_id
-    drawn = (await connection.execute(select(table.c.seed).where(table.c.experiment_id == name))).scalar()
-    if drawn is None:
-        drawn = secrets.randbits(SEED_BITS)
-        values = {"experiment_id": name, "seed": drawn, "created_at": moment(now)}
+    key_check = folder.keyring.of("check", name, "")
+    row = (await connection.execute(select(table).where(table.c.experiment_id == name))).first()
+    if row is not None and row.key_check != key_check:
+        raise StoreError(folder.path, f"{SECRET_FILE} is not the one with which this was begun: put it back")
+    drawn = secrets.randbits(SEED_BITS) if row is None else int(row.seed)
+    if row is None:
+        values = {"experiment_id": name, "seed": drawn, "key_check": key_check, "created_at": moment(now)}
         await connection.execute(insert(table).values(values))
     return drawn if experiment.random_seed is None else experiment.random_seed
 

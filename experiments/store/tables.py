@@ -22,9 +22,11 @@ experiments = Table(
     metadata,
     Column("experiment_id", String(200), primary_key=True),
     Column("seed", BigInteger, nullable=False),
+    Column("key_check", String(64), nullable=False),
     Column("created_at", String(32), nullable=False),
 )
-"""`seed` is what allocations and sessions follow from where the settings name none: drawn once."""
+"""`seed` is what allocations and sessions follow from where the settings name none: drawn once. `key_check` is a hash
+with the data folder's key: with another key, no token would be known any more."""
 
 allocations = Table(
     "allocations",

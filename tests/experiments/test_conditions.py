@@ -150,7 +150,7 @@ CATALOGUE: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an override of nobody": (
         {"conditions": {"a": {"personas": {"Bobby": {"description": "x"}}}}},
-        'conditions.a.personas.Bobby: no agent has this name; unknown key; did you mean "Bob"?',
+        'conditions.a.personas.Bobby: no agent has this name; did you mean "Bob"?',
     ),
     "a name like another": (
         {"conditions": {"a": {"simulation": {"agent_names": ["Alice", "alice", "C", "D", "E"]}}}},
@@ -184,11 +184,11 @@ CATALOGUE: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a stimulus after the end": (
         {"conditions": {"a": {"stimuli": [AT_FIVE | {"at_seconds": 900}]}}},
-        "conditions.a.stimuli[0].at_seconds: 900.0 is not allowed: less than the session's length, 900 seconds",
+        "conditions.a.stimuli[0].at_seconds: 900.0 is not allowed: it must be less than the session's",
     ),
     "a shared stimulus that comes too late in one condition": (
         {"stimuli": [AT_FIVE], "conditions": {"a": {"simulation": {"session_duration_minutes": 0.05}}}},
-        "conditions.a: in condition a, stimuli[0].at_seconds: 5.0 is not allowed: less than the session's length",
+        "conditions.a: in condition a, stimuli[0].at_seconds: 5.0 is not allowed: it must be less than",
     ),
     "a stimulus without a moment": (
         {"stimuli": [{"agent": "Bob", "content": "x"}]},
@@ -208,7 +208,7 @@ CATALOGUE: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a weight for nobody": (
         {"conditions": {"civil": {}}, "assignment": {"weights": {"civl": 1}}},
-        'assignment.weights.civl: no condition has this name; unknown key; did you mean "civil"?',
+        'assignment.weights.civl: no condition has this name; did you mean "civil"?',
     ),
     "half a place in a block": (
         {"conditions": {"a": {}}, "assignment": {"weights": {"a": 1.5}}},
@@ -246,7 +246,7 @@ CATALOGUE: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a window that closes before it opens": (
         {"entry": {"opens_at": "2026-12-02T09:00:00Z", "closes_at": "2026-12-01T09:00:00Z"}},
-        'entry.closes_at: "2026-12-01T09:00:00+00:00" is not allowed: after opens_at',
+        'entry.closes_at: "2026-12-01T09:00:00+00:00" is not allowed: it must be after opens_at',
     ),
     "an address that is not safe": (
         {"completion": {"completed": {"url": "http://panel.example/x"}}},
@@ -259,6 +259,26 @@ CATALOGUE: dict[str, tuple[dict[str, Any], str]] = {
     "an address with an unknown placeholder": (
         {"completion": {"completed": {"url": "https://panel.example/{PID}"}}},
         "{PID} is no placeholder; known are {code}",
+    ),
+    "an address with a format": (
+        {"completion": {"completed": {"code": "C", "url": "https://panel.example/{code:d}"}}},
+        "{code:d} is no placeholder; known are {code}",
+    ),
+    "an address with a doubled brace": (
+        {"completion": {"completed": {"code": "C", "url": "https://panel.example/{{code}}"}}},
+        "{ is no placeholder",
+    ),
+    "an address with a space": (
+        {"completion": {"completed": {"url": "https://panel. example/"}}},
+        "an address without spaces",
+    ),
+    "an address with a port that is none": (
+        {"completion": {"completed": {"url": "https://panel.example:99999/"}}},
+        "an address that begins with https:// and a host",
+    ),
+    "more combinations than anybody could look at": (
+        {"factors": {f"f{n}": {f"l{m}": {} for m in range(60)} for n in range(6)}},
+        "factors: too many combinations: at most 100 conditions",
     ),
     "an address without its code": (
         {"completion": {"completed": {"url": "https://panel.example/{code}"}}},

@@ -102,7 +102,7 @@ WRONG_VALUES = [
     ("agent_names", ["Alice", "Bob", "Ａlice", "Diana", "Eve"], "agent_names[2]: "),
     ("agent_names", ["Alice", "Bob", "User", "Diana", "Eve"], 'agent_names[2]: "User" is not allowed'),
     ("participant_name", "bob", "agent_names[1]: "),
-    ("personas", {"Bobby": {}}, 'personas.Bobby: no agent has this name; unknown key; did you mean "Bob"?'),
+    ("personas", {"Bobby": {}}, 'personas.Bobby: no agent has this name; did you mean "Bob"?'),
     ("personas", {"Bob": {"chattiness": -1}}, "personas.Bob.chattiness: -1 is not allowed: a number from 0 to 100"),
     ("personas", {"Bob": {"chatiness": 1}}, 'personas.Bob.chatiness: unknown key; did you mean "chattiness"?'),
     ("timing", {"scale": "fast"}, "timing.scale: "),

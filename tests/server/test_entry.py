@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -19,8 +20,10 @@ from sqlalchemy.engine import Engine
 from studies import FOUR, StudyDesk, tokens_for
 
 from experiments.experiment import load_experiment
+from experiments.store import database
 from experiments.store.study import DataFolder, open_study
 from experiments.store.tokens import revoke_tokens
+from server import hub
 
 PROLIFIC: dict[str, Any] = {
     "entry": {"mode": "panel", "panel": "prolific"},
@@ -144,6 +147,48 @@ async def test_sessions_that_a_stopped_server_left_are_over_and_due(tmp_path: Pa
         answer = await entrance.answers(token=token)
         assert (answer.status_code, answer.json()["error"]) == (409, "session_over")
         assert answer.json()["completion"] == {"outcome": "technical", "code": "SORRY", "url": None}
+
+
+async def test_an_end_that_the_index_could_not_take_is_told_it_later(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(hub, "INDEX_RETRY_SECONDS", 0.1)
+    settings = {"experimental": TOKENS, "session_duration_minutes": 0.05}
+    async with serving(tmp_path, **settings) as server, door(server) as entrance:
+        (token,) = await tokens_for(tmp_path)
+        session_id = await entrance.lets_in(token=token)
+        async with ours(server, session_id) as participant:
+            with sqlite3.connect(tmp_path / "data" / database.FILE, isolation_level=None) as somebody:
+                somebody.execute("BEGIN IMMEDIATE")
+                await participant.expects("session_end")
+                assert (await entrance.answers(token=token)).status_code == 503
+                somebody.execute("ROLLBACK")
+            somebody.close()
+        answer = await entrance.answers(token=token)
+        assert (answer.status_code, answer.json()["completion"]["outcome"]) == (409, "completed")
+
+
+async def test_a_session_whose_end_the_index_has_missed_is_over_and_never_begun_again(tmp_path: Path):
+    settings = {"experimental": TOKENS, "session_duration_minutes": 0.05}
+    async with serving(tmp_path, **settings) as server, door(server) as entrance:
+        (token,) = await tokens_for(tmp_path)
+        session_id = await entrance.lets_in(token=token)
+        async with ours(server, session_id) as participant:
+            await participant.reads_until_closed()
+        assert (await entrance.answers(token=token)).status_code == 409
+        forget_the_end(tmp_path)
+        async with ours(server, session_id, hello=False) as late:
+            await late.sends({"type": "hello", "after": 0})
+            assert await late.reads_until_closed() == 4410
+        assert (await entrance.answers(token=token)).json()["completion"]["outcome"] == "completed"
+        forget_the_end(tmp_path)
+    async with serving(tmp_path, **settings) as server, door(server) as entrance:
+        assert (await entrance.answers(token=token)).json()["completion"]["outcome"] == "completed"
+
+
+def forget_the_end(folder: Path) -> None:
+    with sqlite3.connect(folder / "data" / database.FILE) as index:
+        index.execute("UPDATE sessions SET state = 'pending', outcome = NULL, end_reason = NULL")
+    index.close()
 
 
 async def test_the_session_is_in_its_condition_and_the_log_says_all_of_it(tmp_path: Path):

@@ -70,6 +70,45 @@ def test_nonsense_is_told_and_makes_nothing(folder: Path, options, told):
     assert not (folder / "t.csv").exists()
 
 
+@pytest.mark.parametrize(
+    ("address", "link"),
+    [
+        ("https://chat.example.org", "https://chat.example.org/?token="),
+        ("https://chat.example.org/study/", "https://chat.example.org/study/?token="),
+        ("https://chat.example.org/?cohort=a", "https://chat.example.org/?cohort=a&token="),
+    ],
+)
+def test_links_keep_what_else_the_address_says_and_are_known_when_revoked(folder: Path, address, link):
+    (row,) = made(folder, "--url", address, number=1)
+    assert row["link"].startswith(link)
+    assert "1 revoked." in says(folder, "tokens", "revoke", f"{row['link']}&utm=x")
+
+
+@pytest.mark.parametrize("address", ["chat.example.org", "ftp://x", "https://x/#y", "https://x y/"])
+def test_an_address_that_is_none_makes_no_links(folder: Path, address):
+    assert "--url: " in says(folder, "tokens", "create", "--n", "1", "-o", "t.csv", "--url", address, code=2)
+
+
+def test_a_file_that_cannot_be_written_makes_no_tokens(folder: Path):
+    assert "-o: none/t.csv cannot be written" in says(
+        folder, "tokens", "create", "--n", "1", "-o", "none/t.csv", code=2
+    )
+    assert json.loads(says(folder, "tokens", "list", "--json")) == []
+
+
+def test_a_stratum_has_a_list_of_its_own(folder: Path):
+    design = DESIGN | {"assignment": {"strata": ["cohort"]}}
+    write_settings(folder / "config", experimental=design)
+    young, old = (
+        json.loads(says(folder, "assignment", "--n", "20", "--stratum", f"cohort={name}", "--json"))["places"]
+        for name in ("young", "old")
+    )
+    assert young != old
+    assert "--stratum: 'age' is not allowed: assignment.strata has cohort" in says(
+        folder, "assignment", "--stratum", "age=1", code=2
+    )
+
+
 def test_a_date_counts_whole(folder: Path):
     made(folder, "--expires", "2099-12-31")
     (expires,) = {each["expires_at"] for each in json.loads(says(folder, "tokens", "list", "--json"))}
@@ -128,7 +167,8 @@ def test_what_was_tampered_with_shows_in_the_exit_code(folder: Path):
     database.close()
     assert "place 2: the list says" in says(folder, "assignment", "--verify", code=1)
     verified = json.loads(run_command(*CHATROOM, "assignment", "--verify", "--json", folder=folder).stdout)
-    assert verified[0]["contradictions"]
+    assert verified["lists"][0]["contradictions"]
+    assert not verified["agrees"]
 
 
 def test_a_database_that_is_none_is_told_of(folder: Path):

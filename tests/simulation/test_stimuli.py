@@ -41,6 +41,13 @@ def test_comes_on_time_also_where_typing_would_take_longer_than_there_is():
     assert [at for at, _ in shown(chat)] == [1.0]
 
 
+def test_comes_also_at_a_second_that_no_clock_of_milliseconds_has():
+    chat = Chat(stimuli=(Stimulus(agent="Bob", at_seconds=1.00049, content="Now"),))
+    chat.connects()
+    chat.runs_until(5)
+    assert [at for at, _ in shown(chat)] == [1.0]
+
+
 def test_comes_after_so_many_messages_of_anybody_read_and_typed():
     chat = Chat(stimuli=(Stimulus(agent="Bob", after_messages=2, content="Third!"),), timing=PEOPLES)
     chat.connects()

@@ -126,7 +126,7 @@ class Screens {
     });
     line.append(time, " ", stay);
     this.#countDown(TAKEN_ON_AFTER_SECONDS, (left) => {
-      time.textContent = `You are taken on in ${waitText(left)}`;
+      time.textContent = `You will be taken back in ${waitText(left)}`;
       if (left === 0) location.assign(url);
     });
   }

@@ -17,6 +17,7 @@ from experiments.errors import (
     NotOpen,
     NotStarted,
     SessionOver,
+    StoreError,
     StudyFull,
     UnknownCredential,
 )
@@ -26,6 +27,7 @@ from experiments.store.tokens import list_tokens, revoke_tokens
 from experiments.store.verifying import verify
 
 TOKENS = {"entry": {"mode": "tokens"}}
+CONSENT = {"consent": {"version": "1", "text": "Do you agree?"}}
 PANEL = {"entry": {"mode": "panel", "panel": "prolific"}}
 ANN = {"PROLIFIC_PID": "ann", "STUDY_ID": "s"}
 
@@ -55,6 +57,16 @@ class TestTokens:
                     await desk.starts(token)
                 assert str(refused.value) == ""
             assert await desk.sessions.listed() == []
+
+    async def test_who_has_begun_goes_on_and_is_given_what_is_due_after_a_revocation(self, tmp_path):
+        async with studying(tmp_path, **TOKENS) as desk:
+            (token,) = await desk.tokens()
+            session_id = await desk.starts(token)
+            await revoke_tokens(desk.study, [token], [], NOON)
+            assert await desk.starts(token) == session_id
+            await desk.runs_whole(session_id)
+            with pytest.raises(SessionOver):
+                await desk.starts(token)
 
     async def test_expiry_ends_no_session_and_withholds_no_completion(self, tmp_path):
         async with studying(tmp_path, **TOKENS) as desk:
@@ -102,9 +114,9 @@ class TestTokens:
         assert not any(token.encode() in data for token in made)
 
     async def test_what_became_of_each_is_listed(self, tmp_path):
-        async with studying(tmp_path, **TOKENS) as desk:
+        async with studying(tmp_path, **TOKENS, screens=CONSENT) as desk:
             used, declined, *_ = await desk.tokens(5)
-            await desk.runs_whole(await desk.starts(used))
+            await desk.runs_whole(await desk.starts(used, consent="1"))
             await desk.admissions.decline(Applicant(token=declined), "1")
             await revoke_tokens(desk.study, [], [3], NOON)
             listed = await list_tokens(desk.study, NOON)
@@ -201,6 +213,8 @@ class TestWhatKeepsThemOut:
             assert (over.value.outcome, over.value.parameters) == ("declined", ANN)
             with pytest.raises(SessionOver):
                 await desk.admissions.decline(Applicant(parameters=ANN), "2")
+            with pytest.raises(ConsentNeeded):
+                await desk.admissions.decline(Applicant(parameters={"PROLIFIC_PID": "bob"}), "another text")
             assert await desk.sessions.listed() == []
 
     async def test_too_many_sessions(self, tmp_path):
@@ -317,8 +331,8 @@ class TestQuotas:
                 listed = {each.session_id: each.condition for each in await desk.sessions.listed()}
                 dropped_out = listed[session_id] == "d" and len(listed) < 20
                 await desk.runs_whole(session_id, "withdrawn" if dropped_out else "duration_expired")
-            (verified,) = await verify(desk.study, tmp_path)
-            assert verified.contradictions == ()
+            (verified,) = (await verify(desk.study, tmp_path)).lists
+            assert all("is not there" in each for each in verified.contradictions), "no logs were written here"
             assert verified.passed_over > 0
 
     async def test_while_the_last_ones_are_in_the_chat_others_are_asked_to_wait(self, tmp_path):
@@ -332,12 +346,35 @@ class TestQuotas:
                 await desk.starts()
 
 
+async def test_a_session_keeps_its_place_in_the_list_by_which_it_was_given(tmp_path):
+    async with studying(tmp_path, conditions=FOUR, assignment={"seed": 7}) as desk:
+        session_id = await desk.starts()
+        given_by = desk.study.allocation.sha256
+    async with studying(tmp_path, conditions=FOUR, assignment={"seed": 8, "method": "weighted"}) as desk:
+        reserved = await desk.sessions.begin(session_id)
+    assert reserved is not None
+    assert reserved.assignment["allocation_sha256"] == given_by
+    assert reserved.assignment["method"] == "permuted_blocks"
+
+
+async def test_another_key_is_noticed_before_every_token_is_unknown(tmp_path):
+    async with studying(tmp_path) as desk:
+        await desk.starts()
+    for damage, told in ((b"", "does not hold 32 bytes"), (b"x" * 32, "is not the one with which this was begun")):
+        (tmp_path / "data" / "secret.key").write_bytes(damage)
+        with pytest.raises(StoreError, match=told):
+            async with studying(tmp_path):
+                pass
+
+
 class TestVerifying:
     async def test_what_happened_is_what_the_seed_gives(self, tmp_path):
         async with studying(tmp_path, conditions=FOUR, assignment={"strata": ["cohort"]}) as desk:
             for number in range(30):
                 await desk.starts(parameters={"cohort": str(number % 3)})
-            lists = await verify(desk.study, tmp_path)
+            verified = await verify(desk.study, tmp_path)
+            lists = verified.lists
+        assert (verified.strays, verified.is_current) == ([], True)
         assert [(each.stratum, each.given, each.contradictions) for each in lists] == [
             (f"cohort={n}", 10, ()) for n in range(3)
         ]
@@ -349,6 +386,9 @@ class TestVerifying:
              "WHERE sequence_number = 3)", "had z"),
             ("UPDATE assignments SET condition = 'z' WHERE sequence_number = 3", "place 3: the list says"),
             ("DELETE FROM assignments WHERE sequence_number = 3", "place 3 was never given"),
+            ("DELETE FROM assignments WHERE sequence_number > 6", "has no place in a list"),
+            ("UPDATE assignments SET session_id = NULL WHERE sequence_number = 3", "place 3 is empty, and there"),
+            ("UPDATE allocations SET spec = replace(spec, '\"block_size\":4', '\"block_size\":8')", "was changed"),
         ],
     )  # fmt: skip
     async def test_what_was_changed_afterwards_shows(self, tmp_path, tampering, told):
@@ -357,5 +397,6 @@ class TestVerifying:
                 await desk.starts()
             async with desk.study.database.transaction() as connection:
                 await connection.exec_driver_sql(tampering)
-            (verified,) = await verify(desk.study, tmp_path)
-        assert any(told in each for each in verified.contradictions)
+            verified = await verify(desk.study, tmp_path)
+        assert not verified.agrees
+        assert any(told in each for each in (*verified.strays, *verified.lists[0].contradictions))

@@ -14,6 +14,7 @@ def upgrade() -> None:
         "experiments",
         sa.Column("experiment_id", sa.String(200), nullable=False),
         sa.Column("seed", sa.BigInteger, nullable=False),
+        sa.Column("key_check", sa.String(64), nullable=False),
         sa.Column("created_at", sa.String(32), nullable=False),
         sa.PrimaryKeyConstraint("experiment_id", name="pk_experiments"),
     )
