@@ -156,7 +156,9 @@ async def test_outside_the_opening_hours_that_is_told_and_may_be_tried_again(bro
         await visit.opens()
         await visit.presses("Join the chat")
         await visit.is_at("The chat is not open")
-        await expect(visit.page.locator("#card .card-text")).to_have_text(re.compile("opens on 01 January 2099 at 00:00"))
+        await expect(visit.page.locator("#card .card-text")).to_have_text(
+            re.compile("opens on 01 January 2099 at 00:00")
+        )
         await visit.presses("Try again")
         await visit.is_at("The chat is not open")
 

@@ -281,14 +281,27 @@ async def test_a_socket_that_never_says_anything_is_closed_and_one_that_leaves_e
             assert await big.reads_until_closed() == 1009
 
 
-async def test_no_log_no_session(tmp_path: Path):
+async def test_a_log_that_is_there_is_never_written_over(tmp_path: Path):
     async with serving(tmp_path) as server:
         session_id = await start(server)
         (server.log_dir / f"{session_id}.json").write_text("somebody else's")
         async with ours(server, session_id, hello=False) as participant:
             await participant.sends({"type": "hello"})
-            assert await participant.reads_until_closed() == 1013
+            assert await participant.reads_until_closed() == 4410
         assert (server.log_dir / f"{session_id}.json").read_text() == "somebody else's"
+
+
+async def test_no_log_no_session(tmp_path: Path):
+    async with serving(tmp_path) as server:
+        session_id = await start(server)
+        server.log_dir.rename(tmp_path / "elsewhere")
+        async with ours(server, session_id, hello=False) as participant:
+            await participant.sends({"type": "hello"})
+            assert await participant.reads_until_closed() == 1013
+        (tmp_path / "elsewhere").rename(server.log_dir)
+        async with ours(server, session_id) as participant:
+            await participant.posts("now")
+            await participant.expects_echo("now")
 
 
 async def test_a_session_that_cannot_begin_keeps_no_file_open(tmp_path: Path, monkeypatch):

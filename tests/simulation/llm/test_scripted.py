@@ -262,7 +262,7 @@ def test_a_script_with_nothing_left_to_say_is_silent(tmp_path: Path):
         ('{"small_talk": ["hi"], "voices": [{"lower_case": "yes"}]}', "voices.0.lower_case"),
         (json.dumps({"threads": [{"name": "x", "beats": [{"say": ["hi"]}]}] * 2}), "'x' is there twice"),
         ("{}", "there is nothing to say"),
-        ("{", "not JSON"),
+        ("{", "breaks off"),
     ],
 )
 def test_a_script_that_cannot_be_used_says_where_and_why(tmp_path: Path, content: str, reason: str):
