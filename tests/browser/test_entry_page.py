@@ -29,6 +29,7 @@ PANEL: dict[str, Any] = {
         "completed": {"code": "C-DONE", "url": PANEL_SITE + "/done?cc={code}"},
         "withdrawn": {"code": "C-LEFT"},
         "declined": {"code": "C-NO"},
+        "technical": {"code": "C-TECH"},
     },
 }
 TOLD = PANEL | {"screens": {"consent": CONSENT, "welcome": WELCOME, "debriefing": DEBRIEFING}}
@@ -232,6 +233,21 @@ async def test_after_the_end_the_same_id_is_told_what_is_due_again(browser, tmp_
                 link = each.page.get_by_role("link", name="Continue")
                 await expect(link).to_have_attribute("href", f"{PANEL_SITE}/done?cc=C-DONE")
                 await expect(each.page.get_by_text("You will be taken back")).to_have_count(0)
+
+
+async def test_whose_session_a_stopped_server_broke_off_is_given_the_code_for_it(browser, tmp_path):
+    async with serving(tmp_path, experimental=TOLD) as server, visiting(browser, server) as visit:
+        await visit.opens(ANN)
+        await visit.presses("I agree and take part")
+        await visit.presses("Go in")
+        await visit.is_in_the_chat()
+        await visit.writes("hello")
+        await expect(visit.page.locator(".message.own:not(.pending)")).to_be_visible()
+    async with serving(tmp_path, experimental=TOLD) as server, visiting(browser, server) as visit:
+        await visit.opens(ANN)
+        await visit.is_at("The chat has ended")
+        await expect(visit.code).to_have_text("C-TECH")
+        await expect(visit.page.get_by_text("They were machines.")).to_be_visible()
 
 
 async def test_where_storage_is_blocked_the_way_back_is_in_the_address(browser, tmp_path):
