@@ -20,31 +20,26 @@ else:
 LOCK_FILE = "lock"
 
 
-def prepare_folder(path: Path) -> None:
-    """Make a folder if need be, for its owner alone; raise OSError if it cannot be written."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    probe = path / f".writable-{secrets.token_hex(8)}"
-    probe.touch()
-    probe.unlink()
-
-
 def prepare(variable: str, path: Path, why: str) -> None:
     """Make a folder if need be, for its owner alone; raise InvalidSettings if it cannot be written."""
     try:
-        prepare_folder(path)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = path / f".writable-{secrets.token_hex(8)}"
+        probe.touch()
+        probe.unlink()
     except OSError as error:
         problem = f"{variable}: {path} cannot be written ({error.strerror}). {why}: choose a folder of yours."
         raise InvalidSettings([problem]) from error
 
 
-def new_private_file(out: Path) -> TextIO:
+def new_private_file(option: str, out: Path) -> TextIO:
     """Return a new open file, for its owner alone; raise InvalidSettings if it is there or cannot be written."""
     try:
         descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        raise InvalidSettings([f"-o: {out} is there already, and stays as it is; choose another name"]) from None
+        raise InvalidSettings([f"{option}: {out} is there already, and stays as it is; choose another name"]) from None
     except OSError as error:
-        raise InvalidSettings([f"-o: {out} cannot be written ({error.strerror})"]) from error
+        raise InvalidSettings([f"{option}: {out} cannot be written ({error.strerror})"]) from error
     return os.fdopen(descriptor, "w", encoding="utf-8", newline="")
 
 

@@ -44,7 +44,7 @@ def linkage(settings: ServerSettings, experiment: Experiment, out: Path) -> None
     """Write to `out` which session is whose for the panel: for merging and paying, to be kept apart from the data."""
     rows = in_study(settings, experiment, lambda study: Sessions(study, wall_time).linkage())
     names = list(dict.fromkeys(name for _, parameters in rows for name in parameters))
-    with new_private_file(out) as file:
+    with new_private_file("--panel-ids", out) as file:
         table = csv.writer(file)
         table.writerow(("session_id", *names))
         table.writerows((session_id, *(each.get(name, "") for name in names)) for session_id, each in rows)

@@ -15,13 +15,12 @@ from rich.table import Table
 from experiments.experiment import Experiment
 from experiments.rehearsal import Tally, rehearse
 from experiments.warnings import load_warnings
-from server.errors import InvalidSettings
-from server.folders import prepare_folder
+from server.folders import prepare
 
 
 def run(experiment: Experiment, sessions: int, out: Path, seed: int, model_latency: float, *, as_json: bool) -> None:
     """Rehearse, write the logs to `out`, and print what they came to."""
-    _make_folder(out)
+    prepare("--out", out, "Logs are written there")
     errors = Console(stderr=True)
     for warning in dict.fromkeys(each for one in experiment.every for each in load_warnings(one, model_latency)):
         errors.print(f"[yellow]Warning:[/] {escape(warning)}")
@@ -43,14 +42,6 @@ def run(experiment: Experiment, sessions: int, out: Path, seed: int, model_laten
             if tally.sessions:
                 Console().print(_table(tally, f"condition {name}: " if len(tallies) > 1 else ""), "", sep="\n")
         Console().print(escape(f"Logs: {out}/ ({files}, seed {seed})"))
-
-
-def _make_folder(out: Path) -> None:
-    try:
-        prepare_folder(out)
-    except OSError as error:
-        problem = f"--out: {out} cannot be written ({error.strerror}). Choose a folder of yours."
-        raise InvalidSettings([problem]) from None
 
 
 def _progress(console: Console) -> Progress:

@@ -43,7 +43,7 @@ def create(
     expires_at = None if expires is None else _moment(expires)
     _refuse_nonsense(experiment, condition, expires_at, address, are_short=are_short)
     folder = _codes_folder(out) if with_codes else None
-    with new_private_file(out) as file:  # before there are tokens: nobody would know them
+    with new_private_file("-o", out) as file:  # before there are tokens: nobody would know them
         made = in_study(
             settings,
             experiment,

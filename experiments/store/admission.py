@@ -57,8 +57,6 @@ from experiments.store.tables import (
 
 PLACE_KEPT = timedelta(minutes=15)
 """How long a started session that nobody has connected to counts as one that goes on."""
-
-
 NOBODYS = -1
 """A token's id that no token has."""
 

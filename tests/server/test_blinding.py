@@ -15,6 +15,7 @@ from servers import Server, serving
 from experiments.blinding import Sent, leaks, secrets_of
 from experiments.experiment import load_experiment
 from server import blinding, protocol, starting
+from server.errors import InvalidSettings
 from simulation.codec import Record
 from simulation.events import MessagePosted
 from simulation.llm import script
@@ -121,6 +122,13 @@ async def test_the_command_passes_an_honest_server_and_names_what_leaks(tmp_path
         told = capsys.readouterr().out
         assert 'POST /session/start: a key that tells: "condition"' in told
         assert "POST /session/start: a key: canarykey" in told
+
+
+async def test_a_server_of_another_experiment_is_not_passed(tmp_path: Path):
+    another = experiment(tmp_path / "another", group_name="Somewhere else")
+    async with serving(tmp_path) as server:
+        with pytest.raises(InvalidSettings, match="does not serve"):
+            await asyncio.to_thread(blinding.run, server.http, another, [], {"token": "1234"}, 1, as_json=False)
 
 
 def test_names_that_everybody_uses_give_nothing_away(tmp_path: Path):

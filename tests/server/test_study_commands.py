@@ -171,6 +171,20 @@ def test_what_was_tampered_with_shows_in_the_exit_code(folder: Path):
     assert not verified["agrees"]
 
 
+def test_which_session_is_whose_leaves_by_a_file_of_its_own_and_by_nothing_else(folder: Path):
+    write_settings(folder / "config", experimental={"entry": {"mode": "panel", "panel": "prolific"}})
+    ann = {"PROLIFIC_PID": "pid-5f3a", "STUDY_ID": "s1"}
+    with Process("-m", "server", "--port", "0", folder=folder) as process:
+        address = next(word for word in process.read_until("Stop with").split() if word.startswith("http://"))
+        answer = httpx2.post(f"{address}session/start", json={"parameters": ann}, trust_env=False)
+    says(folder, "sessions", "--panel-ids", "linkage.csv")
+    with (folder / "linkage.csv").open(newline="") as file:
+        assert list(csv.DictReader(file)) == [{"session_id": answer.json()["session_id"], **ann}]
+    assert stat.S_IMODE((folder / "linkage.csv").stat().st_mode) == 0o600
+    assert "pid-5f3a" not in says(folder, "sessions", "--json") + says(folder, "sessions")
+    assert "--panel-ids: linkage.csv is there already" in says(folder, "sessions", "--panel-ids", "linkage.csv", code=2)
+
+
 def test_a_database_that_is_none_is_told_of(folder: Path):
     (folder / "data").mkdir()
     (folder / "data" / "chatroom.sqlite").write_text("not a database, whatever its name says" * 100)
