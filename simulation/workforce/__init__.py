@@ -1,0 +1,1 @@
+"""The workforce simulator's core: role agents round a table, advanced a round at a time."""
