@@ -31,8 +31,8 @@ def all_prompts(experiment: Experiment, condition: Condition, seed: int) -> list
 def first_of_each_kind(prompts: list[GenerateRequest]) -> list[GenerateRequest]:
     """Return the first prompt for each cause and act: with messages to see, where there is one."""
     firsts: dict[tuple[str, str], GenerateRequest] = {}
-    for request in sorted(prompts, key=lambda each: not each.scene.visible):
-        firsts.setdefault((request.scene.cause, request.scene.act), request)
+    for request in sorted(prompts, key=lambda each: not each.room.visible):
+        firsts.setdefault((request.room.cause, request.room.act), request)
     return sorted(firsts.values(), key=prompts.index)
 
 

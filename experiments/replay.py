@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+from experiments.workforce.replay import Table, begins_a_table
 from simulation.codec import Record, encode
+from simulation.contract import LoggedEvent
 from simulation.events import (
-    AnyEvent,
     ErrorRaised,
     LogRepaired,
     MessagePosted,
@@ -50,7 +51,7 @@ class Difference(NamedTuple):
     """Where the log and the core part: the record, and what the core wrote instead (None: nothing)."""
 
     record: Record
-    instead: AnyEvent | None
+    instead: LoggedEvent | None
 
 
 class Replay(NamedTuple):
@@ -67,12 +68,9 @@ class Replay(NamedTuple):
 
 def replay(records: Sequence[Record]) -> Replay:
     """Re-execute a log; the first record must be its session_start."""
-    start = records[0].event if records else None
-    if not isinstance(start, SessionStarted):
-        raise ValueError("a log begins with session_start")
-    same: list[Record] = [records[0]]
+    same: list[Record] = [records[0]] if records else []
     difference = None
-    for record, event in _side_by_side(start, records):
+    for record, event in _side_by_side(_played(records), records):
         if event is None or _line(record, event) != _line(record, record.event):
             difference = Difference(record, event)
             break
@@ -82,21 +80,52 @@ def replay(records: Sequence[Record]) -> Replay:
     return Replay(len(same), kinds.count(MessagePosted), kinds.count(ModelCalled), has_end, difference)
 
 
-def _line(record: Record, event: AnyEvent) -> bytes:
+class Played(Protocol):
+    """A session that is played again: what it wrote when it got what it got before the record at `index`."""
+
+    def from_here(self, index: int) -> Sequence[LoggedEvent]: ...
+
+    def is_not_the_cores(self, event: LoggedEvent) -> bool:
+        """Whether a record was written by somebody else than the core."""
+        ...
+
+
+def _played(records: Sequence[Record]) -> Played:
+    start = records[0].event if records else None
+    if begins_a_table(start):
+        return Table(records)
+    if not isinstance(start, SessionStarted):
+        raise ValueError("a log begins with session_start")
+    return Chat(start, records)
+
+
+def _line(record: Record, event: LoggedEvent) -> bytes:
     return encode(record._replace(event=event))
 
 
-def _side_by_side(start: SessionStarted, records: Sequence[Record]) -> Iterator[tuple[Record, AnyEvent | None]]:
+def _side_by_side(played: Played, records: Sequence[Record]) -> Iterator[tuple[Record, LoggedEvent | None]]:
     """Yield each record with what the core writes in its place."""
-    core, answers = Room(start), answers_in(records)
-    written: deque[AnyEvent] = deque()
+    written: deque[LoggedEvent] = deque()
     for index, record in enumerate(records[1:], start=1):
-        if isinstance(record.event, LogRepaired | UnknownEvent):
-            yield record, record.event  # not the core's
+        if played.is_not_the_cores(record.event):
+            yield record, record.event
             continue
         if not written:
-            written += core.handle(_input(records, index, answers), record.elapsed).events
+            written += played.from_here(index)
         yield record, written.popleft() if written else None
+
+
+class Chat:
+    def __init__(self, start: SessionStarted, records: Sequence[Record]) -> None:
+        self._core = Room(start)
+        self._records = records
+        self._answers = answers_in(records)
+
+    def from_here(self, index: int) -> Sequence[LoggedEvent]:
+        return self._core.handle(_input(self._records, index, self._answers), self._records[index].elapsed).events
+
+    def is_not_the_cores(self, event: LoggedEvent) -> bool:
+        return isinstance(event, LogRepaired | UnknownEvent)
 
 
 def _input(records: Sequence[Record], index: int, answers: dict[str, Answer]) -> Input:

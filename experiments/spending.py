@@ -14,7 +14,8 @@ from experiments.errors import LogError
 from experiments.eventlog.reader import read_records
 from experiments.experiment import Experiment
 from simulation.codec import Record
-from simulation.events import Act, AnyEvent, ModelCalled, SessionStarted, TurnDropped, TurnPlanned
+from simulation.contract import LoggedEvent
+from simulation.events import Act, ModelCalled, SessionStarted, TurnDropped, TurnPlanned
 from simulation.generation import Usage
 from simulation.llm.budget import Ledger, Spent
 from simulation.llm.pricing import total_tokens
@@ -73,7 +74,7 @@ def _calls_of(records: Iterator[Record]) -> Iterator[tuple[str, ModelCalled | Tu
     yield from under_way.values()
 
 
-def _has_spent(start: AnyEvent, experiment_id: str) -> bool:
+def _has_spent(start: LoggedEvent, experiment_id: str) -> bool:
     """Whether a session was of this experiment, and spoke through somebody who is paid."""
     if not isinstance(start, SessionStarted) or start.experiment_id != experiment_id:
         return False

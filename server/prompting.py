@@ -51,7 +51,7 @@ def condition_of(experiment: Experiment, name: str | None) -> Condition:
 
 def _as_json(request: GenerateRequest) -> dict[str, object]:
     messages = [{"role": message.role, "content": message.content} for message in request.messages]
-    return {"turn_id": request.turn_id, "cause": request.scene.cause, "act": request.scene.act, "messages": messages}
+    return {"turn_id": request.turn_id, "cause": request.room.cause, "act": request.room.act, "messages": messages}
 
 
 def _print(agent_name: str, chosen: list[GenerateRequest], which: str) -> None:
@@ -61,7 +61,7 @@ def _print(agent_name: str, chosen: list[GenerateRequest], which: str) -> None:
         return
     _section(console, f"What {agent_name} is told in every call, as the system's part", chosen[0].messages[0].content)
     for request in chosen:
-        cause, act = request.scene.cause, request.scene.act
+        cause, act = request.room.cause, request.room.act
         title = f"{ACTS.get(act, act)}, {CAUSES.get(cause, cause)} ({request.turn_id})"
         _section(console, title, request.messages[-1].content)
     console.print(Text(f"These are {which}. What members say in them comes from the scripted model and a script."))

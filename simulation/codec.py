@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import orjson
 
+from simulation.contract import LoggedEvent
 from simulation.errors import InvalidRecord
-from simulation.events import AnyEvent, KnownEvent, MessagePosted, SessionStarted, UnknownEvent
+from simulation.events import KnownEvent, MessagePosted, SessionStarted, UnknownEvent
 from simulation.parameters import SimulationParameters
 from simulation.strict_json import parse
+from simulation.workforce.events import WorkforceEvent, WorkforceStarted
+from simulation.workforce.parameters import WorkforceParameters
 
 
 class Record(NamedTuple):
@@ -25,7 +28,7 @@ class Record(NamedTuple):
 
     seq: int
     timestamp: str
-    event: AnyEvent
+    event: LoggedEvent
 
     @property
     def elapsed(self) -> float:
@@ -52,7 +55,7 @@ def encode(record: Record) -> bytes:
     return line
 
 
-def _dumped(event: AnyEvent) -> tuple[bytes, bytes]:
+def _dumped(event: LoggedEvent) -> tuple[bytes, bytes]:
     """Return `elapsed`, and the other fields without their braces: one dump gives both, as `elapsed` stands first."""
     if isinstance(event, UnknownEvent):
         return orjson.dumps(event.elapsed), orjson.dumps(event.data)[1:-1]
@@ -61,7 +64,7 @@ def _dumped(event: AnyEvent) -> tuple[bytes, bytes]:
     return whole[len(b'{"elapsed":') : comma], whole[comma + 1 : -1]
 
 
-def _name(event: AnyEvent) -> str:
+def _name(event: LoggedEvent) -> str:
     return event.name if isinstance(event, UnknownEvent) else event.event_type
 
 
@@ -77,7 +80,7 @@ def decode(line: bytes) -> Record:
         raise InvalidRecord(f"not a record of an event log: {type(error).__name__}: {error}") from error
 
 
-def _storable(event: AnyEvent) -> UnknownEvent:
+def _storable(event: LoggedEvent) -> UnknownEvent:
     """Return `event` without what no reader takes: half surrogate pairs and NUL, which models do send."""
     data = event.data if isinstance(event, UnknownEvent) else asdict(event)
     clean = {key: _clean(value) for key, value in data.items() if key != "elapsed"}
@@ -101,17 +104,18 @@ _LINE_ENDS = (
     (b"\xc2\x85", b"\\u0085"),
 )
 
-_EVENT_CLASSES: tuple[type[KnownEvent], ...] = get_args(KnownEvent)
+_EVENT_CLASSES: tuple[type[KnownEvent | WorkforceEvent], ...] = (*get_args(KnownEvent), *get_args(WorkforceEvent))
 _DUMPED_NAMES = {cls.event_type: orjson.dumps(cls.event_type) for cls in _EVENT_CLASSES}
-_BY_NAME = {cls.event_type: cls for cls in _EVENT_CLASSES}
+_BY_NAME = {cls.event_type: cls for cls in _EVENT_CLASSES if cls is not WorkforceStarted}
 _NAMES = {cls: tuple(f.name for f in fields(cls) if f.name != "elapsed") for cls in _EVENT_CLASSES}
 _TUPLES = {
-    cls: tuple(name for name, hint in get_type_hints(cls).items() if hint == tuple[str, ...]) for cls in _EVENT_CLASSES
+    cls: tuple(name for name, hint in get_type_hints(cls).items() if get_origin(hint) is tuple)
+    for cls in _EVENT_CLASSES
 }
 
 
-def _event(name: str, data: dict[str, Any], elapsed: float) -> AnyEvent:
-    cls = _BY_NAME.get(name)
+def _event(name: str, data: dict[str, Any], elapsed: float) -> LoggedEvent:
+    cls = _class(name, data)
     if cls is None:
         return UnknownEvent(elapsed=elapsed, name=name, data=data)
     values = {key: data[key] for key in _NAMES[cls] if key in data}
@@ -119,4 +123,13 @@ def _event(name: str, data: dict[str, Any], elapsed: float) -> AnyEvent:
         values[key] = tuple(values.get(key, ()))
     if cls is SessionStarted:
         values["parameters"] = SimulationParameters.from_record(data["parameters"])
+    elif cls is WorkforceStarted:
+        values["parameters"] = WorkforceParameters.from_record(data["parameters"])
     return cls(elapsed=elapsed, **values)
+
+
+def _class(name: str, data: Mapping[str, Any]) -> type[KnownEvent | WorkforceEvent] | None:
+    """Both kinds of session begin with a `session_start`; the workforce's says so."""
+    if name == WorkforceStarted.event_type and data.get("kind") == "workforce":
+        return WorkforceStarted
+    return _BY_NAME.get(name)

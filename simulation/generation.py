@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Literal, NamedTuple, Protocol
 
 from simulation.events import MessagePosted
+from simulation.workforce.scene import TableScene
 
 MOST_TOKENS = 2**53
 """What every reader of the log can count to."""
@@ -69,10 +70,16 @@ class GenerateRequest:
     session_id: str
     turn_id: str
     messages: tuple[ChatMessage, ...]
-    scene: Scene
+    scene: Scene | TableScene
     parameters: Mapping[str, Any] = field(default_factory=dict)
     schema: Mapping[str, Any] | None = None
     answer_by: float | None = None
+
+    @property
+    def room(self) -> Scene:
+        """The scene, where it is a chat's."""
+        assert isinstance(self.scene, Scene)
+        return self.scene
 
     @property
     def prompt(self) -> str:

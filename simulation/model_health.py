@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from simulation.events import AnyEvent, ModelCalled, ModelDegraded, ModelMismatch, ModelRecovered
 from simulation.generation import MOST_NAMES, USABLE, Attempt, Usage, is_another_model
@@ -38,7 +38,7 @@ def health_events(state: SessionState, arrived: GenerationArrived, status: str, 
         seconds = round(now - state.degraded_at, MILLISECONDS)
         yield ModelRecovered(elapsed=now, provider=provider, seconds=seconds)
     for attempt in arrived.attempts:
-        yield from _mismatch(state, attempt, now)
+        yield from mismatches(state.served_models, attempt, now)
 
 
 def _is_old_news(state: SessionState, arrived: GenerationArrived) -> bool:
@@ -47,9 +47,10 @@ def _is_old_news(state: SessionState, arrived: GenerationArrived) -> bool:
     return arrived.status == "timeout" and turn is not None and turn.planned.elapsed < state.model_answered_at
 
 
-def _mismatch(state: SessionState, attempt: Attempt, now: float) -> Iterator[ModelMismatch]:
+def mismatches(known: Set[tuple[str, str]], attempt: Attempt, now: float) -> Iterator[ModelMismatch]:
+    """Say that another model answered than was asked, unless that pair is among the `known` ones."""
     served = attempt.generation.served_model if attempt.generation else None
-    requested, known = attempt.requested_model, state.served_models
+    requested = attempt.requested_model
     if is_another_model(requested, served) and (requested, served) not in known and len(known) < MOST_NAMES:
         assert served is not None
         yield ModelMismatch(elapsed=now, provider=attempt.provider, requested_model=requested, served_model=served)

@@ -34,9 +34,10 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 from math import inf
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
 from simulation import answers, casting, pacing, prompts, stimuli
+from simulation.contract import Step
 from simulation.effects import Acknowledge, Effect, End, Generate, HideTyping, Refuse, ShowTyping
 from simulation.events import (
     Act,
@@ -73,11 +74,6 @@ from simulation.sanitize import Sanitized
 from simulation.state import SessionState, Turn, apply, begin, rebuild
 
 GIVEN_TO_ANOTHER = ("blocked", "filtered")
-
-
-class Step(NamedTuple):
-    events: tuple[AnyEvent, ...]
-    effects: tuple[Effect, ...]
 
 
 class Room:

@@ -110,7 +110,7 @@ class ScriptedModel:
         """Return the next line; a script that has nothing left to say answers with no text."""
         if self._latency_seconds:
             await asyncio.sleep(self._latency_seconds)
-        text = self._speak(request.scene)
+        text = self._speak(request.room)
         return Generation(
             text=text,
             finish_reason=FinishReason.STOP,

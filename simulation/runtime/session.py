@@ -28,15 +28,16 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from traceback import format_exception_only
-from typing import Protocol, assert_never
+from typing import Any, Generic, Protocol, TypeVar, assert_never
 
 from simulation.codec import Record, encode
+from simulation.contract import Core, LoggedEvent, Step
 from simulation.effects import Acknowledge, Effect, End, Generate, HideTyping, Refuse, ShowTyping
 from simulation.errors import GenerationError, NotAsked
-from simulation.events import AnyEvent, MessagePosted, ReactionAdded, SessionEnded, SessionStarted
+from simulation.events import MessagePosted, ReactionAdded, SessionEnded, SessionStarted
 from simulation.generation import Attempt, GenerateRequest, Generation, LanguageModel, checked, status_of
-from simulation.inputs import Crashed, GenerationArrived, Input, Tick
-from simulation.room import Room, Step
+from simulation.inputs import Crashed, GenerationArrived, Tick
+from simulation.room import Room
 from simulation.runtime.clock import Clock, Timer
 
 logger = logging.getLogger("chatroom.session")
@@ -70,17 +71,36 @@ class Observer(Protocol):
         ...
 
 
-class SimulationSession:
-    def __init__(self, start: SessionStarted, *, model: LanguageModel, clock: Clock, log: LogSink) -> None:
-        self.transcript: list[Record] = []
+CoreType = TypeVar("CoreType", bound=Core)
+
+
+class CoreSession(Generic[CoreType]):
+    """What both kinds of session have. `first` is written before anything else; `written` and `elapsed` are the number
+    and the moment (seconds) of the records that the log holds already.
+    """
+
+    def __init__(
+        self,
+        core: CoreType,
+        *,
+        session_id: str,
+        model: LanguageModel,
+        clock: Clock,
+        log: LogSink,
+        first: tuple[LoggedEvent, ...] = (),
+        written: int = 0,
+        elapsed: float = 0.0,
+    ) -> None:
+        self.session_id = session_id
         self.end_reason: str | None = None
-        self._core = Room(start)
+        self.core = core
         self._model = model
         self._clock = clock
         self._log = log
-        self._origin = clock.monotonic()
-        self._seq = 0
-        self._inbox: deque[Input] = deque()
+        self._first = first
+        self._origin = clock.monotonic() - elapsed
+        self._seq = written
+        self._inbox: deque[Any] = deque()
         self._handling = False
         self._timer: Timer | None = None
         self._wake_at: float | None = None
@@ -88,19 +108,8 @@ class SimulationSession:
         self._tasks: asyncio.TaskGroup | None = None
         self._asking: set[asyncio.Task[None]] = set()
         self._over = asyncio.Event()
+        self._kept_seq = written
         self._is_gone = False
-
-    @property
-    def session_id(self) -> str:
-        return self._core.state.start.session_id
-
-    @property
-    def start(self) -> SessionStarted:
-        return self._core.state.start
-
-    @property
-    def seconds_left(self) -> float:
-        return max(0.0, self.start.parameters.duration_seconds - self._now())
 
     def call_at(self, elapsed: float, callback: Callable[[], None]) -> Timer:
         """Call back at a moment of this session (seconds since its start)."""
@@ -114,8 +123,8 @@ class SimulationSession:
             self._observers.remove(observer)
 
     async def run(self) -> None:
-        """Run the session from its first record to its last; return when both are kept."""
-        self._write((self.start,))
+        """Run the session to its last record, or until it is laid aside; return when what was written is kept."""
+        self._write(self._first)
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 self._drain()
@@ -126,7 +135,7 @@ class SimulationSession:
             self._is_gone = True
             self._log.close()
 
-    def receive(self, input: Input) -> None:
+    def receive(self, input: Any) -> None:
         """Take an input. What follows from it is written, though not yet kept, when this returns."""
         if self._is_gone:
             return
@@ -145,9 +154,9 @@ class SimulationSession:
             self._handling = False
         self._arm()
 
-    def _handle(self, input: Input) -> None:
+    def _handle(self, input: Any) -> None:
         try:
-            self._do(self._core.handle(input, self._now()))
+            self._do(self.core.handle(input, self._now()))
         except Exception as error:  # noqa: BLE001  task boundary: an error of ours ends this session alone
             self._survive(error, input)
 
@@ -156,18 +165,18 @@ class SimulationSession:
         for effect in step.effects:
             self._dispatch(effect)
 
-    def _survive(self, error: Exception, input: Input) -> None:
+    def _survive(self, error: Exception, input: Any) -> None:
         """Log an error of ours and end the session; a core that cannot even end is beyond help, and raises."""
         logger.error("session %s failed", self.session_id[:8], exc_info=error)
         crashed = Crashed(type(error).__name__, _message(error), f"handling {type(input).__name__}")
-        self._do(self._core.handle(crashed, self._now()))
+        self._do(self.core.handle(crashed, self._now()))
 
     def _now(self) -> float:
         return self._clock.monotonic() - self._origin
 
     def _arm(self) -> None:
         """Set the timer to the core's next moment."""
-        wake_at = self._core.wake_at
+        wake_at = self.core.wake_at
         if wake_at == self._wake_at and self._timer is not None:
             return
         self._disarm()
@@ -186,7 +195,7 @@ class SimulationSession:
 
     # The log
 
-    def _write(self, events: tuple[AnyEvent, ...]) -> None:
+    def _write(self, events: tuple[LoggedEvent, ...]) -> None:
         if not events:
             return
         timestamp = self._clock.timestamp()
@@ -196,14 +205,16 @@ class SimulationSession:
         self._log.append(lines, lambda: self._kept(records))
 
     def _kept(self, records: list[Record]) -> None:
+        self._kept_seq = records[-1].seq
         for record in records:
-            if isinstance(record.event, MessagePosted | ReactionAdded):
-                self.transcript.append(record)
-            elif isinstance(record.event, SessionEnded):
-                self.end_reason = record.event.reason
-                self._over.set()
+            self._take_note(record)
             for observer in tuple(self._observers):
                 observer.record_kept(record)
+
+    def _take_note(self, record: Record) -> None:
+        if isinstance(record.event, SessionEnded):
+            self.end_reason = record.event.reason
+            self._over.set()
 
     # Effects
 
@@ -215,10 +226,13 @@ class SimulationSession:
                 for observer in tuple(self._observers):
                     observer.told(effect)
             case End():
-                for task in self._asking:
-                    task.cancel()
+                self._stop_asking()
             case _:
                 assert_never(effect)
+
+    def _stop_asking(self) -> None:
+        for task in self._asking:
+            task.cancel()
 
     def _ask(self, request: GenerateRequest) -> None:
         assert self._tasks is not None
@@ -268,6 +282,28 @@ class SimulationSession:
                 attempts=attempts,
             )
         )
+
+
+class SimulationSession(CoreSession[Room]):
+    """A chat session; `transcript` is what the participant may see."""
+
+    def __init__(self, start: SessionStarted, *, model: LanguageModel, clock: Clock, log: LogSink) -> None:
+        room = Room(start)
+        super().__init__(room, session_id=start.session_id, model=model, clock=clock, log=log, first=(start,))
+        self.transcript: list[Record] = []
+
+    @property
+    def start(self) -> SessionStarted:
+        return self.core.state.start
+
+    @property
+    def seconds_left(self) -> float:
+        return max(0.0, self.start.parameters.duration_seconds - self._now())
+
+    def _take_note(self, record: Record) -> None:
+        if isinstance(record.event, MessagePosted | ReactionAdded):
+            self.transcript.append(record)
+        super()._take_note(record)
 
 
 def _is_cancelled(error: BaseException) -> bool:

@@ -1,0 +1,104 @@
+"""A workforce session at work: the runtime of every session, and two things of its own.
+
+It is laid aside when nobody asks for a round, and taken up again from its log: a table has no clock that would run on.
+And it tells whoever asked for a round when the round is over, once that is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from simulation.codec import Record
+from simulation.events import SessionEnded
+from simulation.generation import LanguageModel
+from simulation.runtime.clock import Clock
+from simulation.runtime.session import CoreSession, LogSink
+from simulation.workforce.core import Workforce
+from simulation.workforce.events import RoundCompleted, RoundFailed, WorkforceStarted
+from simulation.workforce.hooks import Hooks
+from simulation.workforce.inputs import Reopened, RoundRequested
+
+
+class WorkforceSession(CoreSession[Workforce]):
+    """Made by `begin` or `reopen`."""
+
+    def __init__(
+        self,
+        core: Workforce,
+        *,
+        model: LanguageModel,
+        clock: Clock,
+        log: LogSink,
+        first: tuple[WorkforceStarted, ...] = (),
+        written: int = 0,
+        elapsed: float = 0.0,
+    ) -> None:
+        super().__init__(
+            core,
+            session_id=core.state.start.session_id,
+            model=model,
+            clock=clock,
+            log=log,
+            first=first,
+            written=written,
+            elapsed=elapsed,
+        )
+        self._waiting: list[asyncio.Future[None]] = []
+
+    @classmethod
+    def begin(
+        cls, start: WorkforceStarted, *, model: LanguageModel, clock: Clock, log: LogSink, hooks: Sequence[Hooks] = ()
+    ) -> WorkforceSession:
+        return cls(Workforce(start, hooks), model=model, clock=clock, log=log, first=(start,))
+
+    @classmethod
+    def reopen(
+        cls,
+        records: Sequence[Record],
+        gap_seconds: float,
+        *,
+        model: LanguageModel,
+        clock: Clock,
+        log: LogSink,
+        hooks: Sequence[Hooks] = (),
+    ) -> WorkforceSession:
+        """Take up the session that wrote `records`, after `gap_seconds` of the world's time."""
+        last = records[-1]
+        core = Workforce.resume((record.event for record in records), hooks)
+        session = cls(core, model=model, clock=clock, log=log, written=last.seq, elapsed=last.elapsed)
+        session.receive(Reopened(gap_seconds))
+        return session
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a round is in progress, or something is not kept yet: then it is not to be laid aside."""
+        open_round = self.core.state.open
+        is_playing = open_round is not None and open_round.is_in_progress
+        return is_playing or bool(self._waiting) or self._kept_seq < self._seq
+
+    def lay_aside(self) -> None:
+        """Let `run` return without an end: the session can be taken up again from its log. Whatever is being asked is
+        given up.
+        """
+        self._stop_asking()
+        self._over.set()
+
+    async def round(self, asked: RoundRequested) -> None:
+        """Ask for a round, to which there must be no objection, and wait until it is completed or has failed."""
+        self.receive(asked)
+        await self.round_over()
+
+    async def round_over(self) -> None:
+        """Wait until the round in progress is over, and what became of it is kept."""
+        over = asyncio.get_running_loop().create_future()
+        self._waiting.append(over)
+        await over
+
+    def _take_note(self, record: Record) -> None:
+        super()._take_note(record)
+        if isinstance(record.event, RoundCompleted | RoundFailed | SessionEnded):
+            waiting, self._waiting = self._waiting, []
+            for over in waiting:
+                if not over.done():
+                    over.set_result(None)
