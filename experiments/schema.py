@@ -14,13 +14,18 @@ from pydantic import BaseModel
 from experiments.settings.base import EXPERIMENTAL_FILE, SIMULATION_FILE
 from experiments.settings.experimental import ExperimentalSettings
 from experiments.settings.simulation import SimulationSettings
+from experiments.workforce.roles import RoleSettings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schemas() -> dict[str, str]:
     """Return file name -> content."""
-    models: dict[str, type[BaseModel]] = {SIMULATION_FILE: SimulationSettings, EXPERIMENTAL_FILE: ExperimentalSettings}
+    models: dict[str, type[BaseModel]] = {
+        SIMULATION_FILE: SimulationSettings,
+        EXPERIMENTAL_FILE: ExperimentalSettings,
+        "role.json": RoleSettings,
+    }
     return {
         name.replace(".json", ".schema.json"): _text({"$schema": DIALECT} | model.model_json_schema(by_alias=True))
         for name, model in models.items()

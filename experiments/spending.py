@@ -6,8 +6,9 @@ A call that a session's end broke off has no record, only its turn: it counts as
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
+from itertools import dropwhile
 from pathlib import Path
 
 from experiments.errors import LogError
@@ -16,14 +17,18 @@ from experiments.experiment import Experiment
 from simulation.codec import Record
 from simulation.contract import LoggedEvent
 from simulation.events import Act, ModelCalled, SessionStarted, TurnDropped, TurnPlanned
-from simulation.generation import Usage
+from simulation.generation import CACHE, Usage
 from simulation.llm.budget import Ledger, Spent
 from simulation.llm.pricing import total_tokens
 from simulation.llm.registry import WIRE
+from simulation.workforce.events import SessionForked, TurnStarted, WorkforceStarted
 
 logger = logging.getLogger("chatroom.model")
 
 LOCAL_SOURCES = ("scripted", "canned")
+
+Asked = TurnPlanned | TurnStarted
+"""A turn for which a call was due, in either kind of session."""
 
 
 def ledger_for(experiment: Experiment, log_dir: Path, today: Callable[[], str]) -> Ledger:
@@ -39,9 +44,17 @@ def ledger_for(experiment: Experiment, log_dir: Path, today: Callable[[], str]) 
     return ledger
 
 
-def _count(spent: Spent, call: ModelCalled | TurnPlanned) -> None:
+def spent_by(records: Sequence[Record]) -> Spent:
+    """Return what a session has spent, as its records say."""
+    spent = Spent()
+    for _, call in _calls_of(_own(records[0].event, iter(records))):
+        _count(spent, call)
+    return spent
+
+
+def _count(spent: Spent, call: ModelCalled | Asked) -> None:
     spent.calls += 1
-    if isinstance(call, TurnPlanned):
+    if not isinstance(call, ModelCalled):
         return
     usage = Usage(
         input_tokens=call.input_tokens, output_tokens=call.output_tokens, thinking_tokens=call.thinking_tokens
@@ -49,34 +62,43 @@ def _count(spent: Spent, call: ModelCalled | TurnPlanned) -> None:
     spent.add(total_tokens(call.provider, usage), call.cost)
 
 
-def _calls(experiment_id: str, log_dir: Path) -> Iterator[tuple[str, ModelCalled | TurnPlanned]]:
+def _calls(experiment_id: str, log_dir: Path) -> Iterator[tuple[str, ModelCalled | Asked]]:
     """Yield what was called for in each log of the experiment, and when."""
     for path in sorted(log_dir.glob("*.json")):
         records = _readable(path)
         start = next(records, None)
         if start is not None and _has_spent(start.event, experiment_id):
-            yield from _calls_of(records)
+            yield from _calls_of(_own(start.event, records))
 
 
-def _calls_of(records: Iterator[Record]) -> Iterator[tuple[str, ModelCalled | TurnPlanned]]:
+def _own(start: LoggedEvent, records: Iterator[Record]) -> Iterator[Record]:
+    """Yield the records of a session without those that a branch has of its parent: they were paid for there."""
+    if isinstance(start, WorkforceStarted) and start.fork is not None:
+        records = dropwhile(lambda record: not isinstance(record.event, SessionForked), records)
+    return records
+
+
+def _calls_of(records: Iterator[Record]) -> Iterator[tuple[str, ModelCalled | Asked]]:
     """Yield the calls, and the turns whose call was broken off by the end: it may have been made."""
-    under_way: dict[str, tuple[str, TurnPlanned]] = {}
+    under_way: dict[str, tuple[str, Asked]] = {}
     for record in records:
         match record.event:
             case TurnPlanned() as planned if planned.act != Act.REACTION:
                 under_way[planned.turn_id] = (record.timestamp, planned)
+            case TurnStarted() as asked:
+                under_way[asked.turn_id] = (record.timestamp, asked)
             case TurnDropped() as dropped:
                 under_way.pop(dropped.turn_id, None)
             case ModelCalled() as call:
                 under_way.pop(call.turn_id, None)
-                if call.provider not in LOCAL_SOURCES:
+                if call.provider not in LOCAL_SOURCES and call.source != CACHE:
                     yield record.timestamp, call
     yield from under_way.values()
 
 
 def _has_spent(start: LoggedEvent, experiment_id: str) -> bool:
     """Whether a session was of this experiment, and spoke through somebody who is paid."""
-    if not isinstance(start, SessionStarted) or start.experiment_id != experiment_id:
+    if not isinstance(start, SessionStarted | WorkforceStarted) or start.experiment_id != experiment_id:
         return False
     return start.parameters.language_model.provider in WIRE
 

@@ -21,6 +21,9 @@ MOST_TOKENS = 2**53
 MOST_NAMES = 20
 """Of models that answered in another's place: whoever calls themselves anew each time is not told of each time."""
 
+CACHE = "cache"
+"""The source of an answer that was given before to the very same request."""
+
 USABLE = ("ok", "length_cut")
 """The statuses of an answer that becomes a message."""
 

@@ -112,3 +112,35 @@ assignments = Table(
     Column("session_id", ForeignKey(sessions.c.session_id), unique=True),
 )
 """The places of a list that were given; one without a session was passed over, since its condition was full."""
+
+simulations = Table(
+    "simulations",
+    metadata,
+    Column("session_id", String(36), primary_key=True),
+    Column("name", String(255)),
+    Column("description", Text),
+    Column("scenario", Text, nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("current_turn", Integer, nullable=False),
+    Column("max_turns", Integer, nullable=False),
+    Column("parent", String(36)),
+    Column("created_at", String(32), nullable=False),
+    Column("updated_at", String(32), nullable=False),
+    Index("ix_simulations_created_at", "created_at", "session_id"),
+)
+"""Workforce sessions, to be listed: their logs are what they are. `parent` is the session of which one is a branch."""
+
+what_ifs = Table(
+    "what_ifs",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("session_id", ForeignKey(simulations.c.session_id, ondelete="CASCADE"), nullable=False),
+    Column("key_sha256", String(64)),
+    Column("request_sha256", String(64), nullable=False),
+    Column("request", Text, nullable=False),
+    Column("base_turn", Integer, nullable=False),
+    Column("answer", Text),
+    Column("created_at", String(32), nullable=False),
+    UniqueConstraint("session_id", "key_sha256"),
+)
+"""`request` and `answer` are JSON; without an answer it is being played, or was broken off."""

@@ -22,7 +22,9 @@ from experiments.errors import LogError
 from experiments.eventlog.reader import read_records
 from experiments.store.study import Study
 from experiments.store.tables import PENDING, allocations, assignments, participants, sessions, tokens
+from simulation.contract import LoggedEvent
 from simulation.events import SessionStarted
+from simulation.workforce.events import WorkforceStarted
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +78,20 @@ async def verify(study: Study, log_dir: Path) -> Verification:
 def _logs(study: Study, log_dir: Path) -> Logs:
     """Read the first records of the experiment's logs; those of others are passed over."""
     found = {path.stem: _first(path) for path in sorted(log_dir.glob("*.json"))}
-    return {name: start for name, start in found.items() if start is None or start.experiment_id == study.experiment_id}
+    return {
+        name: start if isinstance(start, SessionStarted) else None
+        for name, start in found.items()
+        if not isinstance(start, WorkforceStarted)
+        and (not isinstance(start, SessionStarted) or start.experiment_id == study.experiment_id)
+    }
 
 
-def _first(path: Path) -> SessionStarted | None:
+def _first(path: Path) -> LoggedEvent | None:
     try:
         first = next(read_records(path), None)
     except (LogError, OSError):
         return None
-    return first.event if first is not None and isinstance(first.event, SessionStarted) else None
+    return first.event if first is not None else None
 
 
 async def _places(connection: AsyncConnection, study: Study) -> list[Any]:

@@ -42,14 +42,17 @@ from simulation.generation import (
     status_of,
 )
 from simulation.llm.budget import Ledger, Spent
+from simulation.llm.cache import Answers, Cached
 from simulation.llm.circuit import Circuit
 from simulation.llm.endpoint import Adapter
 from simulation.llm.line import FIRST_GUESS_SECONDS, Line
 from simulation.llm.pricing import PriceList, total_tokens
-from simulation.llm.registry import Provider, taken_by
+from simulation.llm.registry import TAKES, Provider, taken_by
 from simulation.pacing import draws
 from simulation.parameters import FALLBACKS, Budget, ModelChoice
 from simulation.strict_json import parse
+from simulation.workforce.events import WorkforceStarted
+from simulation.workforce.parameters import PATIENCE
 
 RETRY_WAIT_SECONDS = 1.0
 """Before a second try where the provider names no wait: between half of this and all of it."""
@@ -243,7 +246,11 @@ class Admitted(_Wrapper):
         circuit.failed(error.kind, _briefly(error), now(), error.retry_after)
 
     def _is_general(self, error: GenerationError, request: GenerateRequest) -> bool:
-        """Whether the provider would reject any request: the model is not there, or it rejects several sessions'."""
+        """Whether the provider would reject any request: the model is not there, or it rejects several sessions'. That
+        it takes no schema says nothing of requests without one.
+        """
+        if request.schema is not None and error.http_status != 404:
+            return False
         return error.http_status == 404 or self._line.rejections.are_general(request.session_id)
 
 
@@ -322,6 +329,15 @@ class Told(_Wrapper):
         return await self.inner.generate(replace(request, parameters=self._parameters))
 
 
+class Suited(_Wrapper):
+    """Leaves out of a request's own parameters those that this provider has no word for."""
+
+    async def generate(self, request: GenerateRequest) -> Generation:
+        known = TAKES[self.provider]
+        parameters = {name: value for name, value in request.parameters.items() if name in known}
+        return await self.inner.generate(replace(request, parameters=parameters))
+
+
 class Timed(_Wrapper):
     """Sets the moment by which there must be an answer, or brings it forward."""
 
@@ -397,6 +413,7 @@ class Gateway:
     ) -> None:
         self._ledger = ledger
         self._lines = dict(lines)
+        self._patient_lines = {key: line.patient(PATIENCE.attempt_seconds) for key, line in lines.items()}
         self._local = dict(local)
         self._prices = prices
 
@@ -411,6 +428,23 @@ class Gateway:
             first = Timed(first, seconds - min(SECONDS_FOR_THE_SECOND, seconds / 2))
             first = Fallback(first, second, "second_provider")
         return Timed(first, seconds)
+
+    def for_workforce(
+        self, start: WorkforceStarted, spent: Spent, answers: Answers | None = None
+    ) -> LanguageModel | None:
+        """Return the model of a workforce session that has `spent` so much, None if this gateway does not lead to it.
+        Nobody speaks in its place and no turn is skipped: a round can be resumed. The core reads JSON, and asks for it
+        again, itself. `answers` are those that need not be asked for again.
+        """
+        parameters = start.parameters
+        choice = parameters.language_model
+        line = self._patient_lines.get((choice.provider, choice.model))
+        if line is None:
+            return None
+        model: LanguageModel = Measured(line, line.attempt_seconds, self._prices)
+        model = Admitted(Budgeted(model, self._ledger, spent, parameters.budget), line, may_wait=True)
+        model = Suited(Timed(Retrying(model), parameters.gateway.turn_seconds))
+        return model if answers is None else Cached(model, answers)
 
     def _composed(self, choice: ModelChoice, start: SessionStarted, spent: Spent, *, may_wait: bool) -> LanguageModel:
         if choice in self._local:
@@ -441,7 +475,7 @@ class Gateway:
         """Speak through other clients from now on: sessions go on. A call that is under way on
         the old client breaks off, and is tried again on the new one."""
         old = {id(line.adapter): line.adapter for line in self._lines.values() if line.provider in adapters}
-        for line in self._lines.values():
+        for line in (*self._lines.values(), *self._patient_lines.values()):
             if line.provider in adapters:
                 line.use(adapters[line.provider])
         for adapter in old.values():

@@ -47,6 +47,15 @@ class Line:
         self._wire = adapter.model(model)
         self._served: set[str | None] = set()
 
+    def patient(self, attempt_seconds: float) -> Line:
+        """Return a line to the same model for longer answers: what they take says nothing of short ones, nor the other
+        way round. Slots and pace are those of this line, as they are the provider's.
+        """
+        limits = GatewayLimits(attempt_seconds=attempt_seconds)
+        line = Line(self.adapter, self.model, limits)
+        line.slots, line.pace = self.slots, self.pace
+        return line
+
     @property
     def needs_seconds(self) -> float:
         return min(self._usual_seconds, self.attempt_seconds)
