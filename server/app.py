@@ -15,7 +15,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import Mount, WebSocketRoute
 
 from experiments.errors import ExperimentsError
 from experiments.eventlog.append import Committer
@@ -26,19 +26,38 @@ from experiments.store.admission import Admissions
 from experiments.store.reconciling import reconcile
 from experiments.store.sessions import Reserved, Sessions
 from experiments.store.study import DataFolder, Study, open_study
-from server import health, limits, models, participant, serverlog, starting
-from server.attempts import FailedStarts
+from server import docs, health, limits, metrics, models, openapi, participant, serverlog, starting
+from server.attempts import FailedStarts, Failures
 from server.errors import EXCEPTION_HANDLERS, InvalidSettings
 from server.folders import prepare, sole_use_of
 from server.hub import Hub
 from server.keys import follow_keys
+from server.metrics import Metrics, MetricsMiddleware
+from server.openapi import Description
+from server.operations import Operation, routes
 from server.pages import STATIC, HashedFiles, content_hash, participant_page
 from server.security import SecurityMiddleware
 from server.settings import ServerSettings, load_settings
 from server.websocket import participant_socket
+from server.workforce import routes as workforce
+from server.workforce.setup import open_simulator, workforce_roles
+from server.workforce.what_if import WhatIfs
 from simulation.events import SessionStarted
 from simulation.llm.registry import Provider, is_on_the_wire
 from simulation.runtime.clock import WallClock, wall_time
+
+
+def operations() -> list[Operation]:
+    """Return the REST interface: the routes are made of it, and so is its description."""
+    return [
+        *participant.OPERATIONS,
+        *starting.OPERATIONS,
+        *workforce.OPERATIONS,
+        *health.OPERATIONS,
+        *metrics.OPERATIONS,
+        *openapi.OPERATIONS,
+        *docs.OPERATIONS,
+    ]
 
 
 def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
@@ -53,6 +72,9 @@ def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
     local = None if is_on_the_wire(*experiment.every) else models.provider(settings, experiment)
     version = content_hash(STATIC)
     page = participant_page(experiment, version)
+    roles = workforce_roles(settings.experiment_folder)
+    described = Description(operations(), [role.role for role in roles])
+    counts = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
@@ -65,9 +87,13 @@ def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
             stack.push_async_callback(committer.stop)
             provider = await asyncio.to_thread(models.provider, settings, experiment) if local is None else local
             stack.push_async_callback(provider.close)
-            hub = await _hub(settings, study, provider, committer)
+            logs = LogFolder(settings.log_dir, settings.log_sync, committer)
+            hub = await _hub(settings, study, provider, logs)
+            simulator = await open_simulator(settings, study, provider, logs, roles, counts, new_id=_new_id)
+            counts.live_sessions.set_function(lambda: hub.live_sessions)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(hub.run(), name="hub")
+                tasks.create_task(simulator.desk.run(), name="workforce")
                 keys = tasks.create_task(follow_keys(settings, provider), name="keys")
                 yield {
                     "settings": settings,
@@ -76,29 +102,33 @@ def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
                     "page": page,
                     "admissions": Admissions(study, now=wall_time, new_id=_new_id),
                     "failed_starts": FailedStarts(settings.start_failures_per_minute),
+                    "failed_keys": Failures(settings.start_failures_per_minute),
+                    "description": described,
+                    "docs": docs.Page(described, version),
+                    "metrics": counts,
+                    "simulator": simulator,
+                    "what_ifs": WhatIfs(simulator),
                 }
                 keys.cancel()
                 await hub.stop()
+                await simulator.desk.stop()
 
     return Starlette(
         routes=[
-            Route("/", participant.index, methods=["GET"]),
-            Route("/health", health.health, methods=["GET"]),
-            Route("/health/live", health.live, methods=["GET"]),
-            Route("/health/ready", health.ready, methods=["GET"]),
-            Route("/session/start", starting.start_session, methods=["POST"]),
-            Route("/session/decline", starting.decline, methods=["POST"]),
+            *routes(described.operations),
             WebSocketRoute("/ws/{session_id}", participant_socket),
             Mount(f"/static/{version}", HashedFiles(directory=STATIC)),
         ],
-        middleware=[Middleware(SecurityMiddleware, settings=settings, is_demo=experiment.entry.mode == "demo")],
+        middleware=[
+            Middleware(MetricsMiddleware, metrics=counts),
+            Middleware(SecurityMiddleware, settings=settings, is_demo=experiment.entry.mode == "demo"),
+        ],
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,
     )
 
 
-async def _hub(settings: ServerSettings, study: Study, provider: Provider, committer: Committer) -> Hub:
-    logs = LogFolder(settings.log_dir, settings.log_sync, committer)
+async def _hub(settings: ServerSettings, study: Study, provider: Provider, logs: LogFolder) -> Hub:
     sessions = Sessions(study, wall_time)
     await reconcile(sessions, logs, study.experiment.conditions)
 

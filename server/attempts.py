@@ -1,6 +1,6 @@
-"""How often an address may bring a token that lets nobody in.
+"""How often an address may bring a token that lets nobody in, or a key that opens nothing.
 
-Starts that succeed never count: a classroom sits behind one address. Attempts of one address are looked at one after
+Attempts that succeed never count: a classroom sits behind one address. Starts of one address are looked at one after
 the other, or a thousand at once would all be looked at before the first has failed.
 """
 
@@ -24,37 +24,52 @@ IPV6_PREFIX = 64
 """Whoever has one IPv6 address has as many as they like; the network is theirs."""
 
 
+class Failures:
+    """`per_minute`: failures of one source in a minute; 0: no limit. A source is what `source_of` returns."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._limit = RateLimitItemPerMinute(per_minute) if per_minute else None
+        self._counted = MovingWindowRateLimiter(MemoryStorage())
+
+    @property
+    def are_limited(self) -> bool:
+        return self._limit is not None
+
+    def refuse_if_too_many(self, source: str, message: str) -> None:
+        """Raise RequestRefused if one more would be too many."""
+        if self._limit is not None and not self._counted.test(self._limit, source):
+            raise RequestRefused("too_many_failures", message, headers={"Retry-After": str(WINDOW_SECONDS)})
+
+    def count(self, source: str) -> None:
+        if self._limit is not None:
+            self._counted.hit(self._limit, source)
+
+
 class FailedStarts:
     """`per_minute`: failed starts of one address in a minute; 0: no limit."""
 
     def __init__(self, per_minute: int) -> None:
-        self._limit = RateLimitItemPerMinute(per_minute) if per_minute else None
-        self._failures = MovingWindowRateLimiter(MemoryStorage())
+        self._failures = Failures(per_minute)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
     async def attempt(self, address: str) -> AsyncIterator[None]:
         """Let an attempt be made in the block; raise RequestRefused if there were too many that failed."""
-        if self._limit is None:
+        if not self._failures.are_limited:
             yield
             return
-        source = _source(address)
+        source = source_of(address)
         turn = self._turns.setdefault(source, asyncio.Lock())
         async with turn:
-            if not self._failures.test(self._limit, source):
-                raise RequestRefused(
-                    "too_many_failures",
-                    "Too many codes were wrong. Please wait a minute and try again.",
-                    headers={"Retry-After": str(WINDOW_SECONDS)},
-                )
+            self._failures.refuse_if_too_many(source, "Too many codes were wrong. Please wait a minute and try again.")
             try:
                 yield
             except UnknownCredential:
-                self._failures.hit(self._limit, source)
+                self._failures.count(source)
                 raise
 
 
-def _source(address: str) -> str:
+def source_of(address: str) -> str:
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:

@@ -17,6 +17,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from experiments.errors import LogError, StoreError
+
 logger = logging.getLogger("chatroom.http")
 
 STATUS = {
@@ -33,6 +35,11 @@ STATUS = {
     "method_not_allowed": 405,
     "timeout": 408,
     "already_begun": 409,
+    "session_paused": 409,
+    "turn_limit": 409,
+    "round_in_progress": 409,
+    "idempotency_conflict": 409,
+    "memory_disabled": 409,
     "session_over": 409,
     "too_large": 413,
     "unsupported_media_type": 415,
@@ -40,6 +47,9 @@ STATUS = {
     "too_many_failures": 429,
     "client_gone": 499,
     "internal_error": 500,
+    "model_failed": 502,
+    "model_unavailable": 503,
+    "storage_failed": 503,
     "study_paused": 503,
     "not_admitting": 503,
 }
@@ -82,22 +92,36 @@ class SocketRefused(ServerError):
         super().__init__(f"{close_code} {reason}")
 
 
-def envelope(request: Request, refused: RequestRefused) -> Response:
-    """Return the answer that every error has."""
-    body = {
+def status_of(refused: RequestRefused) -> int:
+    return STATUS.get(refused.code, 400)
+
+
+def envelope_body(request: Request, refused: RequestRefused) -> dict[str, Any]:
+    """Return what every error says."""
+    return {
         "error": refused.code,
         "message": refused.message,
         "details": refused.details,
         "request_id": request.scope.get("request_id", ""),
         **refused.extra,
     }
-    status = STATUS.get(refused.code, 400)
-    return Response(orjson.dumps(body), status, refused.headers, media_type="application/json")
+
+
+def envelope(request: Request, refused: RequestRefused) -> Response:
+    """Return the answer that every error has."""
+    body = orjson.dumps(envelope_body(request, refused))
+    return Response(body, status_of(refused), refused.headers, media_type="application/json")
 
 
 async def on_refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestRefused)
     return envelope(request, error)
+
+
+async def on_storage_failure(request: Request, error: Exception) -> Response:
+    """The disk or the database refuses; what was acknowledged is kept."""
+    logger.error("request %s: %s", request.scope.get("request_id", ""), error)
+    return envelope(request, RequestRefused("storage_failed", "Nothing can be kept at the moment. Please try again."))
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
@@ -117,6 +141,8 @@ async def on_unforeseen(request: Request, error: Exception) -> Response:
 
 EXCEPTION_HANDLERS = {
     RequestRefused: on_refused,
+    StoreError: on_storage_failure,
+    LogError: on_storage_failure,
     HTTPException: on_http_exception,
     Exception: on_unforeseen,
 }

@@ -48,6 +48,7 @@ class ServerSettings(BaseSettings):
     start_failures_per_minute: int = Field(default=10, ge=0, le=1_000_000)
     llm_provider: str | None = None
     llm_model: str | None = None
+    llm_cache_entries: int = Field(default=0, ge=0, le=1_000_000)
     gemini_api_key: SecretStr | None = None
     groq_api_key: SecretStr | None = None
     openai_compatible_api_key: SecretStr | None = None

@@ -29,6 +29,7 @@ from server.attempts import FailedStarts
 from server.completion import completion, debriefing
 from server.errors import RequestRefused
 from server.hub import RETRY_AFTER_SECONDS, Hub
+from server.operations import Endpoint, ErrorAnswer, Operation
 from server.requests import json_answer, read_json
 
 logger = logging.getLogger("chatroom.start")
@@ -41,24 +42,62 @@ _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]*")
 class _Body(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
-    token: Annotated[str, Field(max_length=200)] | None = None
-    parameters: dict[Value, Value] = Field(default={}, max_length=MAX_PARAMETERS)
-    visit: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{16,100}$")
+    token: Annotated[str, Field(max_length=200)] | None = Field(default=None, description="Of the participant's link.")
+    parameters: dict[Value, Value] = Field(
+        default={}, max_length=MAX_PARAMETERS, description="Of the link, where a panel sends participants."
+    )
+    visit: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_-]{16,100}$",
+        description="A name of this visit, drawn by the page: a start that is sent again is the same start.",
+    )
 
 
-class _Consent(BaseModel):
+class Consent(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
     version: str = Field(max_length=100)
 
 
 class StartRequest(_Body):
-    consent: _Consent | None = None
-    resume: bool = False
+    consent: Consent | None = Field(default=None, description="What was agreed to, where the study asks for it.")
+    resume: bool = Field(default=False, description="Take up what has begun, and begin nothing.")
 
 
 class DeclineRequest(_Body):
-    version: str = Field(max_length=100)
+    version: str = Field(max_length=100, description="Of the consent that was not given.")
+
+
+class Started(BaseModel):
+    session_id: str
+    message: str
+    websocket_url: str = Field(description="Where the session goes on; it begins when this is opened.")
+
+
+class Completion(BaseModel):
+    """What a participant takes back to the panel."""
+
+    outcome: str
+    code: str | None
+    url: str | None
+
+
+class Declined(BaseModel):
+    completion: Completion
+
+
+class Debriefing(BaseModel):
+    title: str
+    paragraphs: list[list[dict[str, str | None]]] = Field(description="Paragraphs of spans.")
+
+
+class StartRefused(ErrorAnswer):
+    """With what is due where there is an end: `session_over`, `study_full`."""
+
+    model_config = ConfigDict(json_schema_extra={"required": ["error", "message", "details", "request_id"]})
+
+    completion: Completion | None = None
+    debriefing: Debriefing | None = None
 
 
 async def start_session(request: Request) -> Response:
@@ -67,13 +106,12 @@ async def start_session(request: Request) -> Response:
     applicant = _applicant(request, body, body.consent.version if body.consent else None)
     admitted = await _admitted(request, applicant, resume_only=body.resume)
     scheme = "wss" if request.url.scheme == "https" else "ws"
-    return json_answer(
-        {
-            "session_id": admitted.session_id,
-            "message": "Session created. Connect via WebSocket to start.",
-            "websocket_url": f"{scheme}://{request.url.netloc}/ws/{admitted.session_id}",
-        }
+    started = Started(
+        session_id=admitted.session_id,
+        message="Session created. Connect via WebSocket to start.",
+        websocket_url=f"{scheme}://{request.url.netloc}/ws/{admitted.session_id}",
     )
+    return json_answer(started.model_dump())
 
 
 async def decline(request: Request) -> Response:
@@ -90,7 +128,8 @@ async def decline(request: Request) -> Response:
             declined = await admissions.decline(applicant, body.version)
     except (NotAdmitted, StoreError) as error:
         raise refusal(experiment, error, applicant) from error
-    return json_answer({"completion": completion(experiment, declined.outcome, declined.parameters)})
+    due = completion(experiment, declined.outcome, declined.parameters)
+    return json_answer(Declined(completion=Completion.model_validate(due)).model_dump())
 
 
 async def _admitted(request: Request, applicant: Applicant, *, resume_only: bool) -> Admitted:
@@ -185,3 +224,51 @@ def _due(experiment: Experiment, error: NotAdmitted | StoreError, applicant: App
         case StudyFull():
             return {"completion": completion(experiment, "screened_out", applicant.parameters)}
     return {}
+
+
+def _operation(path: str, endpoint: Endpoint, **rest: Any) -> Operation:
+    return Operation(method="POST", path=path, endpoint=endpoint, tag="Participants", error_model=StartRefused, **rest)
+
+
+OPERATIONS = [
+    _operation(
+        "/session/start",
+        start_session,
+        summary="Exchange a token, or what a link says, for a session",
+        description="The same token gets the same session until that is over; the demo token a new one each time.",
+        body=StartRequest,
+        example={"token": "1234"},
+        answers={200: Started},
+        errors=(
+            "unauthorized",
+            "consent_required",
+            "not_open",
+            "study_full",
+            "not_started",
+            "session_over",
+            "too_many_failures",
+            "study_paused",
+            "not_admitting",
+        ),
+    ),
+    _operation(
+        "/session/decline",
+        decline,
+        summary="Decline the consent: nothing begins",
+        body=DeclineRequest,
+        example={"token": "1234", "version": "1"},
+        answers={200: Declined},
+        errors=(
+            "unauthorized",
+            "consent_required",
+            "not_open",
+            "study_full",
+            "not_found",
+            "not_started",
+            "already_begun",
+            "session_over",
+            "too_many_failures",
+            "not_admitting",
+        ),
+    ),
+]

@@ -3,6 +3,8 @@
 SimulationError
 ├── InvalidParameters      the settings contradict themselves (whoever wrote them can mend it)
 ├── InvalidJson            bytes that are not the JSON we accept (whoever sent them can mend it)
+│   ├── TooLarge           more bytes than the entrance takes
+│   └── TooDeep            nested without sense; says where
 ├── InvalidRecord          a line that is no record of an event log (the file is damaged or foreign)
 └── GenerationError        a provider did not answer (its fault, or that of the line to it)
     ├── NotAsked           no call was made: the budget is spent, the circuit is open, the turn's time is over
@@ -50,6 +52,14 @@ class InvalidJson(SimulationError, ValueError):
 
 class TooLarge(InvalidJson):
     """More bytes than this entrance takes."""
+
+
+class TooDeep(InvalidJson):
+    """More brackets within each other than we follow. `path` are the first of the keys and indexes that lead there."""
+
+    def __init__(self, reason: str, path: Sequence[str | int] = ()) -> None:
+        self.path = tuple(path)
+        super().__init__(reason)
 
 
 class InvalidRecord(SimulationError, ValueError):

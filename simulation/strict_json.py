@@ -12,20 +12,25 @@ import math
 import re
 from typing import Any
 
-from simulation.errors import InvalidJson, TooLarge
+from simulation.errors import InvalidJson, TooDeep, TooLarge
 
 MAX_DEPTH = 32
+PATH_KEYS = 5
+"""How many of the keys that lead to what is nested too deep are told: the first name the field, the rest is noise."""
 MAX_INTEGER_DIGITS = 18  # what a signed 64-bit integer surely holds
 UTF8_BOM = b"\xef\xbb\xbf"
 
 # A string is matched possessively, an unterminated one to the end: so no input makes the scan more than linear.
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
+_TOKENS = re.compile(_BRACKETS.pattern + rb"|[:,]", re.DOTALL)
 _SUSPICIOUS_ESCAPE = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
 _FORBIDDEN = re.compile("[\ud800-\udfff\0]")
 
 
 def parse(data: bytes, *, max_bytes: int = 0) -> Any:
-    """Return the value in `data`; raise InvalidJson, or TooLarge above `max_bytes` (0: no limit)."""
+    """Return the value in `data`; raise InvalidJson, of it TooDeep beyond MAX_DEPTH, TooLarge above `max_bytes` (0: no
+    limit).
+    """
     if max_bytes and len(data) > max_bytes:
         raise TooLarge(f"more than {max_bytes:,} bytes")
     _refuse_depth(data)
@@ -83,9 +88,37 @@ def _refuse_depth(data: bytes) -> None:
         if token in b"[{":
             depth += 1
             if depth > MAX_DEPTH:
-                raise InvalidJson(f"nested deeper than {MAX_DEPTH}")
+                raise TooDeep(f"nested deeper than {MAX_DEPTH}", _path_to(data, match.start()))
         elif token in b"]}":
             depth -= 1
+
+
+def _path_to(data: bytes, end: int) -> tuple[str | int, ...]:
+    """Return the first keys and indexes that lead to `end`, as far as they can be told: nothing was parsed yet."""
+    path: list[str | int | None] = []  # of each open bracket; None in an object before its first key
+    text = b""
+    for match in _TOKENS.finditer(data, 0, end):
+        token = match[0]
+        if token in b"[{":
+            path.append(0 if token == b"[" else None)
+        elif not path:
+            continue
+        elif token in b"]}":
+            path.pop()
+        elif token == b":":
+            path[-1] = _key(text)
+        elif token == b",":
+            path[-1] = path[-1] + 1 if isinstance(path[-1], int) else None
+        else:
+            text = token
+    return tuple(part for part in path[:PATH_KEYS] if part is not None)
+
+
+def _key(token: bytes) -> str:
+    try:
+        return _FORBIDDEN.sub("\ufffd", str(json.loads(token)))
+    except ValueError:  # of bytes that are no UTF-8, too
+        return token.decode("utf-8", "replace")
 
 
 def _refuse_forbidden(value: Any) -> None:

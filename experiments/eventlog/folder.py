@@ -56,6 +56,15 @@ class LogFolder:
         except OSError as error:
             raise LogError(path, f"cannot be opened: {error.strerror}") from error
 
+    def delete(self, session_id: str) -> None:
+        """Delete a session's log, and what was moved out of it when it was repaired."""
+        path = self.file(session_id)
+        try:
+            for each in (path, *path.parent.glob(f"{path.name}.torn-*")):
+                each.unlink(missing_ok=True)
+        except OSError as error:
+            raise LogError(path, f"cannot be deleted: {error.strerror}") from error
+
     def file(self, session_id: str) -> Path:
         if str(uuid.UUID(session_id)) != session_id:
             raise ValueError("a session id is a UUID in its usual form")

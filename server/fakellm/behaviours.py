@@ -55,8 +55,28 @@ class Behaviour:
 
 
 def line(asked: Asked) -> str:
-    """Return a short chat line that changes from request to request."""
-    return LINES[(asked.number + len(asked.prompt)) % len(LINES)]
+    """Return a short chat line that changes from request to request; where a schema was given, JSON that has it."""
+    said = LINES[(asked.number + len(asked.prompt)) % len(LINES)]
+    return said if asked.schema is None else json.dumps(_fitting(asked.schema, said))
+
+
+def _fitting(schema: Mapping[str, Any], said: str) -> Any:
+    """Return a value of a JSON Schema: `said` in each text, and as little as is allowed of everything else."""
+    if "enum" in schema:
+        return schema["enum"][0]
+    kinds = schema.get("type", "null")
+    match kinds[-1] if isinstance(kinds, list) else kinds:
+        case "object":
+            return {name: _fitting(part, said) for name, part in schema.get("properties", {}).items()}
+        case "array":
+            return []
+        case "string":
+            return said
+        case "number" | "integer":
+            return 0
+        case "boolean":
+            return False
+    return None
 
 
 def _says(asked: Asked, said: Said, served_model: str | None = None, **details: Any) -> Reply:

@@ -37,7 +37,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request, as far as both wires have it."""
+    """One request, as far as both wires have it; `schema` is the one that its answer is to have."""
 
     wire: Wire
     number: int
@@ -45,6 +45,7 @@ class Asked:
     prompt: str
     system: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    schema: Mapping[str, Any] | None = None
 
 
 CHAT_FINISH = {"STOP": "stop", "MAX_TOKENS": "length", "SAFETY": "content_filter", "RECITATION": "content_filter"}
@@ -127,11 +128,13 @@ def read(wire: Wire, number: int, model: str, body: Any, headers: Mapping[str, s
     if wire == GEMINI:
         system = body.get("systemInstruction") or body.get("system_instruction") or {}
         prompt = "\n\n".join(_parts(content) for content in body.get("contents", ()))
-        return Asked(wire, number, model, prompt, _parts(system), headers)
+        schema = (body.get("generationConfig") or {}).get("responseJsonSchema")
+        return Asked(wire, number, model, prompt, _parts(system), headers, schema)
     messages = body.get("messages", ())
     prompt = "\n\n".join(str(m.get("content")) for m in messages if m.get("role") != "system")
     system = "\n\n".join(str(m.get("content")) for m in messages if m.get("role") == "system")
-    return Asked(wire, number, str(body.get("model", model)), prompt, system, headers)
+    schema = ((body.get("response_format") or {}).get("json_schema") or {}).get("schema")
+    return Asked(wire, number, str(body.get("model", model)), prompt, system, headers, schema)
 
 
 def _parts(content: Mapping[str, Any]) -> str:

@@ -148,6 +148,9 @@ class StateAnswer(Shape):
 class RoundsAnswer(Shape):
     session_id: str
     turns: list[RoundAnswer]
+    """In their order; one that is in progress, or has failed, comes last."""
+    total: int
+    """How many there are in all."""
 
 
 class StatusAnswer(Shape):

@@ -18,8 +18,7 @@ MAX_AGENTS = 50
 
 EXAMPLE_ID = "6f1f3b52-7a10-4bd4-9c1a-0a1f6f0c2a11"
 
-ROLE = {"x-role": True}
-"""Marks, in the description of the interface, where the roles that there are belong."""
+ROLE = {"x-role": True}  # openapi.ROLE_MARK
 
 _UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 
@@ -246,6 +245,11 @@ class AgentsQuery(Request):
 
 class MemoryQuery(Request):
     agent_role: RoleName | None = None
+
+
+class RoundsQuery(Request):
+    limit: int = Field(default=50, ge=1, le=100)
+    offset: int = Field(default=0, ge=0, lt=2**53)
 
 
 class ListQuery(Request):

@@ -26,7 +26,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from traceback import format_exception_only
 from typing import Any, Generic, Protocol, TypeVar, assert_never
 
@@ -109,6 +109,7 @@ class CoreSession(Generic[CoreType]):
         self._asking: set[asyncio.Task[None]] = set()
         self._over = asyncio.Event()
         self._kept_seq = written
+        self._kept_waiters: list[asyncio.Future[None]] = []
         self._is_gone = False
 
     def call_at(self, elapsed: float, callback: Callable[[], None]) -> Timer:
@@ -199,17 +200,37 @@ class CoreSession(Generic[CoreType]):
         if not events:
             return
         timestamp = self._clock.timestamp()
-        records = [Record(seq, timestamp, event) for seq, event in enumerate(events, start=self._seq + 1)]
+        self.put([Record(seq, timestamp, event) for seq, event in enumerate(events, start=self._seq + 1)])
+
+    def put(self, records: Sequence[Record]) -> None:
+        """Put records into the log that follow those which are in it."""
         lines = b"".join(map(encode, records))  # before they are counted: what cannot be written leaves no gap
         self._seq += len(records)
         self._log.append(lines, lambda: self._kept(records))
 
-    def _kept(self, records: list[Record]) -> None:
+    def _kept(self, records: Sequence[Record]) -> None:
         self._kept_seq = records[-1].seq
         for record in records:
             self._take_note(record)
             for observer in tuple(self._observers):
                 observer.record_kept(record)
+        if self.is_kept:
+            waiters, self._kept_waiters = self._kept_waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether everything that was written is safe."""
+        return self._kept_seq >= self._seq
+
+    async def all_kept(self) -> None:
+        """Wait until everything that was written so far is safe."""
+        if not self.is_kept:
+            waiter = asyncio.get_running_loop().create_future()
+            self._kept_waiters.append(waiter)
+            await waiter
 
     def _take_note(self, record: Record) -> None:
         if isinstance(record.event, SessionEnded):

@@ -70,18 +70,37 @@ class WorkforceSession(CoreSession[Workforce]):
         session.receive(Reopened(gap_seconds))
         return session
 
+    @classmethod
+    def branch(
+        cls,
+        records: Sequence[Record],
+        *,
+        model: LanguageModel,
+        clock: Clock,
+        log: LogSink,
+        hooks: Sequence[Hooks] = (),
+    ) -> WorkforceSession:
+        """Begin a branch, whose first `records` (`forking.branch`) are put into its log."""
+        last = records[-1]
+        core = Workforce.resume((record.event for record in records), hooks)
+        session = cls(core, model=model, clock=clock, log=log, elapsed=last.elapsed)
+        session.put(records)
+        return session
+
     @property
     def is_busy(self) -> bool:
         """Whether a round is in progress, or something is not kept yet: then it is not to be laid aside."""
         open_round = self.core.state.open
         is_playing = open_round is not None and open_round.is_in_progress
-        return is_playing or bool(self._waiting) or self._kept_seq < self._seq
+        return is_playing or bool(self._waiting) or not self.is_kept
 
     def lay_aside(self) -> None:
         """Let `run` return without an end: the session can be taken up again from its log. Whatever is being asked is
         given up.
         """
         self._stop_asking()
+        for over in self._waiting:
+            over.cancel()
         self._over.set()
 
     async def round(self, asked: RoundRequested) -> None:

@@ -28,7 +28,7 @@ def branch(records: Iterable[Record], start: WorkforceStarted, forked: SessionFo
     """
     elapsed = 0.0
     kept = [Record(1, timestamp, start)]
-    for record in _until(records, forked.base_turn):
+    for record in until(records, forked.base_turn):
         if not isinstance(record.event, LEFT_OUT):
             kept.append(record._replace(seq=len(kept) + 1))
             elapsed = record.elapsed
@@ -42,7 +42,7 @@ def branch(records: Iterable[Record], start: WorkforceStarted, forked: SessionFo
     return [*kept, Record(len(kept) + 1, timestamp, fork)]
 
 
-def _until(records: Iterable[Record], base_turn: int) -> Iterator[Record]:
+def until(records: Iterable[Record], base_turn: int) -> Iterator[Record]:
     """Yield what was written before the round after `base_turn` began."""
     for record in records:
         event = record.event

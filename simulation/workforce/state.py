@@ -55,16 +55,13 @@ class Tokens:
 
 @dataclass(slots=True)
 class Round:
-    """`turns` are each speaker's newest turn, `began_at` when its first one began (seconds, as `elapsed`),
-    `answered_at` when it was done; `under_way` are the ids of turns that are being asked; `unread` is what a role said
-    that has not become an answer: it was no JSON, or the server was stopped in between; `dropped` is why the model
-    gave a speaker no answer, since the round was last taken up.
+    """`turns` are each speaker's newest turn; `under_way` are the ids of those that are being asked; `unread` is what a
+    role said that has not become an answer: it was no JSON, or the server was stopped in between; `dropped` is why the
+    model gave a speaker no answer, since the round was last taken up.
     """
 
     started: RoundStarted
     turns: dict[str, TurnStarted] = field(default_factory=dict)
-    began_at: dict[str, float] = field(default_factory=dict)
-    answered_at: dict[str, float] = field(default_factory=dict)
     answers: dict[str, AgentAnswered] = field(default_factory=dict)
     tokens: dict[str, Tokens] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
@@ -208,7 +205,6 @@ def _in_round(
         case AgentAnswered():
             open_round.answers[event.agent_name] = event
             open_round.unread.pop(event.agent_name, None)
-            open_round.answered_at[event.agent_name] = event.elapsed
             open_round.under_way.discard(event.turn_id)
         case TurnDropped():
             open_round.under_way.discard(event.turn_id)
@@ -227,7 +223,6 @@ def _turn_started(state: WorkforceState, open_round: Round, event: TurnStarted) 
     if event.form == "plain":
         state.schema_refused = True
     if before is None:
-        open_round.began_at[name] = event.elapsed
         for memory in filter(None, map(state.memories.get, event.recalled)):
             memory.access_count += 1
             memory.accessed_in = event.turn_number

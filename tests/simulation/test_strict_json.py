@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulation.errors import InvalidJson, TooLarge
+from simulation.errors import InvalidJson, TooDeep, TooLarge
 from simulation.strict_json import MAX_DEPTH, parse
 
 REFUSED = {
@@ -64,6 +64,27 @@ def test_says_where():
     with pytest.raises(InvalidJson) as caught:
         parse(b'{\n  "a": 1,\n  "b" 2\n}')
     assert (caught.value.line, caught.value.column) == (3, 7)
+
+
+DEEP = b"[" * MAX_DEPTH + b"]" * MAX_DEPTH
+
+
+@pytest.mark.parametrize(
+    ("data", "path"),
+    [
+        (b'{"a": {"b": ' + DEEP + b"}}", ("a", "b", 0, 0, 0)),
+        (b'{"a": [1, [2], {"b": 3}, {"c": 4, "d": ' + DEEP + b"}]}", ("a", 3, "d", 0, 0)),
+        (b'{"a:,[{": {"\\"": ' + DEEP + b"}}", ("a:,[{", '"', 0, 0, 0)),
+        (b'{"a": {"b": 1}, "\xff": ' + DEEP + b"}", ('"\ufffd"', 0, 0, 0, 0)),
+        (rb'{"\ud800\u0000": ' + DEEP + b"}", ("\ufffd\ufffd", 0, 0, 0, 0)),
+        (b'{"a":' * 100_000, ("a",) * 5),
+        (b"]}:,[[[" + DEEP, (0, 0, 0, 0, 0)),
+    ],
+)
+def test_says_which_keys_lead_to_what_is_nested_too_deep(data, path):
+    with pytest.raises(TooDeep) as caught:
+        parse(data)
+    assert caught.value.path == path
 
 
 def test_refuses_more_bytes_than_the_entrance_takes():

@@ -1,0 +1,328 @@
+"""The workforce sessions of this process: begun, taken up from their logs when something is asked of them, laid aside.
+
+A session that rests costs nothing but its log and its line in the index. One that is taken up stays open for the next
+request; when too many are, those that were not asked for the longest are laid aside. What is shown of a session is read
+from the open one, or else folded from its log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from weakref import WeakValueDictionary
+
+from experiments.errors import LogError
+from experiments.eventlog.folder import LogFolder
+from experiments.eventlog.reader import read_records
+from experiments.spending import spent_by
+from experiments.store.simulations import SimulationRow, Simulations
+from experiments.store.study import moment
+from server.errors import RequestRefused
+from server.metrics import Metrics
+from simulation.codec import Record
+from simulation.events import ModelCalled
+from simulation.generation import LanguageModel
+from simulation.llm.budget import Spent
+from simulation.runtime.clock import Clock
+from simulation.runtime.session import Shown
+from simulation.runtime.workforce import WorkforceSession
+from simulation.workforce.events import RoundCompleted, RoundFailed, SessionForked, WorkforceStarted
+from simulation.workforce.forking import branch
+from simulation.workforce.hooks import Hooks
+from simulation.workforce.state import WorkforceState, rebuild
+
+logger = logging.getLogger("chatroom.workforce")
+
+MOST_OPEN = 64
+STOP_SECONDS = 5.0
+
+ModelFor = Callable[[WorkforceStarted, Spent], LanguageModel | None]
+"""Who speaks in a session that has spent so much; None: this server is not set up for its model."""
+
+
+class Look:
+    """A session as it is: its state, and when its newest record was written."""
+
+    def __init__(self, state: WorkforceState, updated_at: str) -> None:
+        self.state = state
+        self.updated_at = updated_at
+
+
+class Opened:
+    """An open session; observes it for what is counted and shown."""
+
+    def __init__(self, session: WorkforceSession, updated_at: str, metrics: Metrics) -> None:
+        self.session = session
+        self.updated_at = updated_at
+        self.task: asyncio.Task[None] | None = None
+        self.users = 0
+        self._metrics = metrics
+        session.observe(self)
+
+    @property
+    def look(self) -> Look:
+        return Look(self.session.core.state, self.updated_at)
+
+    @property
+    def is_idle(self) -> bool:
+        return self.users == 0 and not self.session.is_busy
+
+    def record_kept(self, record: Record) -> None:
+        self.updated_at = record.timestamp
+        match record.event:
+            case ModelCalled() as call:
+                self._metrics.workforce_calls.labels(call.status).inc()
+            case RoundCompleted():
+                self._metrics.workforce_rounds.labels("completed").inc()
+            case RoundFailed():
+                self._metrics.workforce_rounds.labels("failed").inc()
+
+    def told(self, effect: Shown) -> None:
+        """Whether a request can be met is looked at before."""
+
+
+class Desk:
+    def __init__(
+        self,
+        *,
+        simulations: Simulations,
+        logs: LogFolder,
+        model_for: ModelFor,
+        clock: Clock,
+        now: Callable[[], datetime],
+        metrics: Metrics,
+        hooks: Sequence[Hooks] = (),
+    ) -> None:
+        self.simulations = simulations
+        self._logs = logs
+        self._model_for = model_for
+        self._clock = clock
+        self._now = now
+        self._metrics = metrics
+        self._hooks = hooks
+        self._open: OrderedDict[str, Opened] = OrderedDict()
+        self._doors: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._closing = asyncio.Event()
+
+    # The desk's own life
+
+    async def run(self) -> None:
+        """Own the sessions' tasks until `stop`."""
+        async with asyncio.TaskGroup() as self._tasks:
+            await self._closing.wait()
+
+    async def stop(self) -> None:
+        """Lay every session aside. A round that is in progress can be resumed from its log."""
+        self._closing.set()
+        tasks = [each.task for each in self._open.values() if each.task is not None]
+        for each in tuple(self._open.values()):
+            each.session.lay_aside()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=STOP_SECONDS)
+            for task in late:
+                task.cancel()
+
+    async def reconcile(self) -> None:
+        """Bring the index up to what the logs say, after a server was stopped before it could."""
+        for row in await self.simulations.going_on():
+            path = self._logs.file(row.session_id)
+            with suppress(OSError, LogError):
+                if moment(datetime.fromtimestamp(path.stat().st_mtime, self._now().tzinfo)) > row.updated_at:
+                    await self._keep(self._folded(row.session_id))
+
+    def moment(self) -> str:
+        """The world's time, as logs and tables have it."""
+        return moment(self._now())
+
+    # Beginning
+
+    async def begin(self, start: WorkforceStarted) -> Look:
+        """Begin a session; its first record is kept when this returns."""
+        model = self._model(start, Spent())
+        log = self._logs.create(start.session_id)
+        session = WorkforceSession.begin(start, model=model, clock=self._clock, log=log, hooks=self._hooks)
+        opened = self._started(session)
+        await session.all_kept()
+        await self.simulations.add([row_of(opened.look)])
+        return opened.look
+
+    async def begin_branch(self, records: Sequence[Record], start: WorkforceStarted, forked: SessionForked) -> None:
+        """Begin a branch of the session whose `records` these are."""
+        model = self._model(start, Spent())
+        first = branch(records, start, forked, self._clock.timestamp())
+        log = self._logs.create(start.session_id)
+        session = WorkforceSession.branch(first, model=model, clock=self._clock, log=log, hooks=self._hooks)
+        opened = self._started(session)
+        await session.all_kept()
+        await self.simulations.add([row_of(opened.look)])
+
+    def _model(self, start: WorkforceStarted, spent: Spent) -> LanguageModel:
+        model = self._model_for(start, spent)
+        if model is None:
+            choice = start.parameters.language_model
+            raise RequestRefused(
+                "model_unavailable",
+                f"This session speaks through {choice.provider} ({choice.model}), which this server is not set up for "
+                "(LLM_PROVIDER, LLM_MODEL, keys).",
+            )
+        return model
+
+    def _started(self, session: WorkforceSession) -> Opened:
+        if self._closing.is_set() or self._tasks is None:
+            raise RequestRefused("not_admitting", "The server is being stopped.")
+        opened = Opened(session, self._clock.timestamp(), self._metrics)
+        self._open[session.session_id] = opened
+        opened.task = self._tasks.create_task(self._run(opened), name=f"workforce {session.session_id[:8]}")
+        self._make_room()
+        return opened
+
+    async def _run(self, opened: Opened) -> None:
+        session = opened.session
+        try:
+            await session.run()
+        except Exception as error:  # task boundary: one session's end is no other's
+            logger.error("workforce session %s broke off", session.session_id[:8], exc_info=error)
+        finally:
+            if self._open.get(session.session_id) is opened:
+                del self._open[session.session_id]
+
+    def _make_room(self) -> None:
+        """Lay aside who was not asked for the longest. The newest one is not among them."""
+        surplus = len(self._open) - MOST_OPEN
+        for session_id, opened in [*self._open.items()][:-1]:
+            if surplus > 0 and opened.is_idle:
+                del self._open[session_id]
+                opened.session.lay_aside()
+                surplus -= 1
+
+    # Finding
+
+    async def look(self, session_id: str) -> Look:
+        """Return a session as it is; raise RequestRefused if there is none."""
+        opened = self._open.get(session_id)
+        if opened is not None:
+            await opened.session.all_kept()
+            return opened.look
+        await self._known(session_id)
+        return self._folded(session_id)
+
+    async def records(self, session_id: str) -> list[Record]:
+        """Return what a session's log holds."""
+        opened = self._open.get(session_id)
+        if opened is not None:
+            await opened.session.all_kept()
+        else:
+            await self._known(session_id)
+        return [*read_records(self._logs.file(session_id))]
+
+    def using(self, session_id: str) -> Using:
+        """Hold a session open for a block: `async with desk.using(id) as opened`."""
+        return Using(self, session_id)
+
+    async def opened(self, session_id: str) -> Opened:
+        """Return a session that is open, taken up from its log if need be; raise RequestRefused if there is none."""
+        if session_id not in self._open:
+            door = self._doors.setdefault(session_id, asyncio.Lock())
+            async with door:  # two requests are to open one session
+                if session_id not in self._open:
+                    await self._known(session_id)
+                    self._reopen(session_id)
+        self._open.move_to_end(session_id)
+        return self._open[session_id]
+
+    def _reopen(self, session_id: str) -> None:
+        records, log = self._logs.reopen(session_id, self._clock.timestamp)
+        last = datetime.fromisoformat(records[-1].timestamp)
+        gap = max(0.0, round((self._now() - last).total_seconds(), 3))
+        start = records[0].event
+        assert isinstance(start, WorkforceStarted)
+        session = WorkforceSession.reopen(
+            records,
+            gap,
+            model=self._model(start, spent_by(records)),
+            clock=self._clock,
+            log=log,
+            hooks=self._hooks,
+        )
+        self._started(session)
+
+    async def _known(self, session_id: str) -> None:
+        """Raise RequestRefused unless there is such a session. One whose log is there is listed again."""
+        row = await self.simulations.find(session_id)
+        path = self._logs.file(session_id)
+        if row is not None and path.exists():
+            return
+        if row is None and _is_of_a_table(next(iter(read_records(path)), None) if path.exists() else None):
+            await self.simulations.add([row_of(self._folded(session_id))])
+            return
+        raise RequestRefused("not_found", "There is no such simulation.")
+
+    def _folded(self, session_id: str) -> Look:
+        records = [*read_records(self._logs.file(session_id))]
+        return Look(rebuild(record.event for record in records), records[-1].timestamp)
+
+    # Changing
+
+    async def keep(self, opened: Opened) -> None:
+        """Take note in the index of how a session stands, once its log has it."""
+        await opened.session.all_kept()
+        await self._keep(opened.look)
+
+    async def _keep(self, look: Look) -> None:
+        await self.simulations.keep(row_of(look))
+
+    async def delete(self, session_id: str) -> None:
+        """Delete a session: its log, its line in the index, its what-ifs. Its branches stay."""
+        opened = self._open.get(session_id)
+        if opened is None:
+            await self._known(session_id)
+        elif not opened.is_idle:
+            raise RequestRefused("round_in_progress", "A round is in progress.")
+        else:
+            opened.session.lay_aside()
+            if opened.task is not None:
+                await asyncio.wait([opened.task])
+        await self.simulations.remove(session_id)
+        self._logs.delete(session_id)
+
+
+class Using:
+    def __init__(self, desk: Desk, session_id: str) -> None:
+        self._desk = desk
+        self._session_id = session_id
+        self._opened: Opened | None = None
+
+    async def __aenter__(self) -> Opened:
+        self._opened = await self._desk.opened(self._session_id)
+        self._opened.users += 1
+        return self._opened
+
+    async def __aexit__(self, *exc: object) -> None:
+        assert self._opened is not None
+        self._opened.users -= 1
+
+
+def _is_of_a_table(record: Record | None) -> bool:
+    return record is not None and isinstance(record.event, WorkforceStarted)
+
+
+def row_of(look: Look) -> SimulationRow:
+    state = look.state
+    start, fork = state.start, state.start.fork
+    return SimulationRow(
+        session_id=start.session_id,
+        name=start.name,
+        description=start.description,
+        scenario=state.premises.scenario,
+        status=state.status,
+        current_turn=state.current_turn,
+        max_turns=state.max_turns,
+        parent=None if fork is None else fork["parent"],
+        created_at=start.created_at,
+        updated_at=look.updated_at,
+    )
