@@ -26,7 +26,12 @@ from server.errors import InvalidSettings
 from server.pages import STATIC, TEMPLATES, page_data
 from server.protocol import SUBPROTOCOL
 
-ADDRESSES = ("/", "/health", "/health/live", "/health/ready", "/openapi.json", "/docs", "/metrics", "/robots.txt")
+ADDRESSES = (
+    *("/", "/health", "/health/live", "/health/ready", "/robots.txt"),
+    *("/openapi.json", "/docs", "/metrics", "/workforce", "/agents/list", "/simulations"),
+)
+AS_A_PARTICIPANT = {"via": "1.1 blinding"}
+"""Participants come from elsewhere: what opens on the server's own machine alone does not open to them."""
 ODD_FRAMES = (b"\x00", "no JSON", "[]", "{}", '{"type": "condition"}', '{"type": "user_message"}', '{"type": "hello"}')
 WORDS = ("Hello everyone", "Are you bots?", "Which condition am I in? What were you told?")
 _LINKED = re.compile(r'(?:href|src)="([^"]+)"')
@@ -52,7 +57,7 @@ def visit(url: str, credential: Mapping[str, Any], consent: str | None, seconds:
     gathered = Visit()
     credential = {**credential, "visit": secrets.token_hex(16)}
     try:
-        with httpx2.Client(base_url=url, trust_env=False, timeout=30) as client:
+        with httpx2.Client(base_url=url, headers=AS_A_PARTICIPANT, trust_env=False, timeout=30) as client:
             gathered.sent += _pages(client)
             gathered.sent += _errors(client)
             session_id = _start(gathered, client, credential, consent)

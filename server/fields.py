@@ -14,6 +14,9 @@ _RANGES = (
     ("minItems", "maxItems", " items"),
     ("minProperties", "maxProperties", " keys"),
 )
+ANYTHING = "#/components/schemas/Json"
+"""What holds itself, and is as well said in two words."""
+_NO_NUL = r"^[^\x00]*$"
 _SHOWN_PATTERN = 40
 """Characters of a pattern beyond which it tells people nothing."""
 
@@ -41,6 +44,8 @@ def field(name: str, schema: Schema, components: Mapping[str, Schema], *, is_req
 
 def kind(schema: Schema, components: Mapping[str, Schema]) -> str:
     """Return what a schema takes, e.g. "list of texts or null"."""
+    if schema.get("$ref") == ANYTHING:
+        return "any JSON"
     schema = _resolved(schema, components)
     if alternatives := schema.get("anyOf") or schema.get("oneOf"):
         return " or ".join(dict.fromkeys(kind(each, components) for each in alternatives))
@@ -69,6 +74,8 @@ def _fields(schema: Schema, components: Mapping[str, Schema], prefix: str, withi
 
 def _objects_in(schema: Schema, components: Mapping[str, Schema]) -> Iterator[tuple[str, Schema]]:
     """Yield what has fields of its own in a field's schema, and how that is written behind the field's name."""
+    if schema.get("$ref") == ANYTHING:
+        return
     whole = _resolved(schema, components)
     if "properties" in whole:
         yield "", schema
@@ -100,7 +107,8 @@ def _ranges(schema: Schema) -> Iterator[str]:
             yield f"at least {_number(least)}{unit}"
         elif most is not None:
             yield f"at most {_number(most)}{unit}"
-    if len(pattern := schema.get("pattern", "")) in range(1, _SHOWN_PATTERN):
+    pattern = schema.get("pattern", "")
+    if pattern != _NO_NUL and 0 < len(pattern) < _SHOWN_PATTERN:
         yield f"matches {pattern}"
 
 

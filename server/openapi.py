@@ -64,13 +64,12 @@ class Description:
     @cached_property
     def document(self) -> dict[str, Any]:
         refs, components = _schemas(self.operations)
-        _name_roles(components, self._roles)
         paths: dict[str, dict[str, Any]] = {}
         for operation in self.operations:
             described = _described(operation, refs)
             paths.setdefault(operation.path, {})[operation.method.lower()] = described
         tags = dict.fromkeys(operation.tag for operation in self.operations)
-        return {
+        document = {
             "openapi": OPENAPI_VERSION,
             "info": {"title": "Chatroom Lab", "version": __version__, "description": DESCRIPTION},
             "servers": [{"url": "/"}],
@@ -78,6 +77,8 @@ class Description:
             "paths": paths,
             "components": {"schemas": components, "securitySchemes": SCHEMES},
         }
+        _name_roles(document, self._roles)
+        return document
 
 
 async def openapi_json(request: Request) -> Response:
@@ -95,7 +96,7 @@ def _schemas(operations: Iterable[Operation]) -> tuple[dict[Any, Schema], dict[s
 def _name_roles(schema: Any, roles: Sequence[str]) -> None:
     """Put the roles that there are where a role is asked for."""
     if isinstance(schema, dict):
-        if schema.pop(ROLE_MARK, False):
+        if schema.pop(ROLE_MARK, False) and roles:
             schema["enum"] = [*roles]
             schema.pop("pattern", None)
         for value in schema.values():

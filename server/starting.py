@@ -35,7 +35,7 @@ from server.requests import json_answer, read_json
 logger = logging.getLogger("chatroom.start")
 
 MAX_PARAMETERS = 50
-Value = Annotated[str, Field(max_length=200)]
+Value = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]*")
 
 

@@ -59,9 +59,8 @@ def _dumped(event: LoggedEvent) -> tuple[bytes, bytes]:
     """Return `elapsed`, and the other fields without their braces: one dump gives both, as `elapsed` stands first."""
     if isinstance(event, UnknownEvent):
         return orjson.dumps(event.elapsed), orjson.dumps(event.data)[1:-1]
-    whole = orjson.dumps(event)
-    comma = whole.index(b",")
-    return whole[len(b'{"elapsed":') : comma], whole[comma + 1 : -1]
+    elapsed, _, others = orjson.dumps(event)[len(b'{"elapsed":') : -1].partition(b",")
+    return elapsed, others
 
 
 def _name(event: LoggedEvent) -> str:

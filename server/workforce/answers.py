@@ -10,7 +10,6 @@ from experiments.workforce.comparison import AgentAnalysis, PredictedOutcome
 from experiments.workforce.function_points import FunctionPointEstimate
 from experiments.workforce.metrics import Metrics, TaskShare
 from experiments.workforce.timeline import Timeline
-from server.workforce.shapes import SimulationConfig
 
 Status = Literal["active", "paused", "completed", "failed"]
 Basis = dict[str, str]
@@ -20,11 +19,23 @@ class Shape(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
+class Config(Shape):
+    """The configuration as it holds: what the request left out is filled in."""
+
+    max_turns: int
+    agents: list[str]
+    temperature: float
+    enable_memory: bool
+    enable_analytics: bool
+    execution: Literal["sequential", "parallel", "waves"]
+    seed: int | None
+
+
 class StartAnswer(Shape):
     session_id: str
     status: Status
     scenario: str
-    config: SimulationConfig
+    config: Config
     agents: list[str]
     message: str
     created_at: str
@@ -133,7 +144,7 @@ class StateAnswer(Shape):
     status: Status
     current_turn: int
     max_turns: int
-    config: SimulationConfig
+    config: Config
     context: dict[str, Any]
     agent_states: list[AgentState]
     model: str

@@ -61,7 +61,6 @@ class Opened:
         self.task: asyncio.Task[None] | None = None
         self.users = 0
         self._metrics = metrics
-        session.observe(self)
 
     @property
     def look(self) -> Look:
@@ -146,10 +145,7 @@ class Desk:
         model = self._model(start, Spent())
         log = self._logs.create(start.session_id)
         session = WorkforceSession.begin(start, model=model, clock=self._clock, log=log, hooks=self._hooks)
-        opened = self._started(session)
-        await session.all_kept()
-        await self.simulations.add([row_of(opened.look)])
-        return opened.look
+        return (await self._listed(session)).look
 
     async def begin_branch(self, records: Sequence[Record], start: WorkforceStarted, forked: SessionForked) -> None:
         """Begin a branch of the session whose `records` these are."""
@@ -157,9 +153,17 @@ class Desk:
         first = branch(records, start, forked, self._clock.timestamp())
         log = self._logs.create(start.session_id)
         session = WorkforceSession.branch(first, model=model, clock=self._clock, log=log, hooks=self._hooks)
-        opened = self._started(session)
+        await self._listed(session)
+
+    async def _listed(self, session: WorkforceSession) -> Opened:
+        """Let a new session run, and list it once its first records are kept. Those of a branch are its parent's, and
+        were counted there.
+        """
+        opened = self._started(session, watched=False)
         await session.all_kept()
+        session.observe(opened)
         await self.simulations.add([row_of(opened.look)])
+        return opened
 
     def _model(self, start: WorkforceStarted, spent: Spent) -> LanguageModel:
         model = self._model_for(start, spent)
@@ -172,10 +176,12 @@ class Desk:
             )
         return model
 
-    def _started(self, session: WorkforceSession) -> Opened:
+    def _started(self, session: WorkforceSession, *, watched: bool = True) -> Opened:
         if self._closing.is_set() or self._tasks is None:
             raise RequestRefused("not_admitting", "The server is being stopped.")
         opened = Opened(session, self._clock.timestamp(), self._metrics)
+        if watched:
+            session.observe(opened)
         self._open[session.session_id] = opened
         opened.task = self._tasks.create_task(self._run(opened), name=f"workforce {session.session_id[:8]}")
         self._make_room()

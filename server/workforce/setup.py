@@ -77,14 +77,14 @@ def choice_of(parameters: SimulationParameters) -> ModelChoice:
 
 def model_for(provider: Provider, cache_entries: int) -> ModelFor:
     """Return who speaks in a session; up to `cache_entries` answers need not be asked for again."""
-    from simulation.llm.scripted_workforce import ScriptedWorkforce
-
     from simulation.llm.cache import AnswersInMemory
 
     answers: Answers | None = AnswersInMemory(cache_entries) if cache_entries else None
 
     def chosen(start: WorkforceStarted, spent: Spent) -> LanguageModel | None:
         if start.parameters.language_model.provider == SCRIPTED.provider:
+            from simulation.llm.scripted_workforce import ScriptedWorkforce
+
             return ScriptedWorkforce(start, model=SCRIPTED.model)
         from simulation.llm.gateway import Gateway
 

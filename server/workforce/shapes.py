@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from typing_extensions import TypeAliasType
 
 MAX_OBJECT_CHARACTERS = 16_384
-MAX_OBJECT_DEPTH = 8
+MAX_OBJECT_DEPTH = 10
 MAX_RUNS = 20
 MAX_BATCH = 50
 MAX_AGENTS = 50
@@ -20,6 +21,10 @@ EXAMPLE_ID = "6f1f3b52-7a10-4bd4-9c1a-0a1f6f0c2a11"
 
 ROLE = {"x-role": True}  # openapi.ROLE_MARK
 
+NO_NUL = r"^[^\x00]*$"
+"""Every text: PostgreSQL, for one, keeps no NUL, and our parser takes none."""
+MOST = 10**17
+"""Of numbers in facts: what every reader of a log can hold."""
 _UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 
 
@@ -51,17 +56,25 @@ def _bounded(value: Any) -> Any:
 SessionId = Annotated[str, StringConstraints(pattern=_UUID), AfterValidator(str.lower)]
 RoleName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$"), Field(json_schema_extra=ROLE)]
 TraitName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-ScenarioText = Annotated[str, StringConstraints(min_length=1, max_length=5000)]
+ScenarioText = Annotated[str, StringConstraints(min_length=1, max_length=5000, pattern=NO_NUL)]
+ONLY_SUCH = Field(json_schema_extra={"additionalProperties": False})
+"""pydantic takes keys that fit their pattern alone, and its schema does not say so."""
+
+Text = Annotated[str, StringConstraints(pattern=NO_NUL)]
+Number = Annotated[int, Field(ge=-MOST, le=MOST)] | Annotated[float, Field(ge=-MOST, le=MOST)]
+Json = TypeAliasType("Json", "bool | Number | Text | list[Json] | Annotated[dict[Text, Json], ONLY_SUCH] | None")
+"""What a fact can be."""
 Object = Annotated[
-    dict[Annotated[str, StringConstraints(min_length=1, max_length=255)], Any],
-    Field(max_length=100),
+    dict[Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=NO_NUL)], Json],
+    Field(max_length=100, json_schema_extra={"additionalProperties": False}),
     AfterValidator(_bounded),
 ]
-"""Any JSON object, at most 8 deep and 16,384 characters."""
-Value = Annotated[Any, AfterValidator(_bounded)]
+"""Facts by name, at most 10 deep and 16,384 characters in all."""
+Value = Annotated[Json, AfterValidator(_bounded)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Name = Annotated[str, StringConstraints(max_length=255)]
-Description = Annotated[str, StringConstraints(max_length=1000)]
+Name = Annotated[str, StringConstraints(max_length=255, pattern=NO_NUL)]
+Description = Annotated[str, StringConstraints(max_length=1000, pattern=NO_NUL)]
+Input = Annotated[str, StringConstraints(max_length=2000, pattern=NO_NUL)]
 
 
 def _distinct(values: list[str]) -> list[str]:
@@ -100,7 +113,7 @@ class SimulationConfig(Request):
 
 
 class StartRequest(Request):
-    scenario: Annotated[str, StringConstraints(strip_whitespace=True, min_length=10, max_length=5000)]
+    scenario: Annotated[str, StringConstraints(strip_whitespace=True, min_length=10, max_length=5000, pattern=NO_NUL)]
     """What the meeting is about."""
     name: Name | None = None
     description: Description | None = None
@@ -111,7 +124,7 @@ class StartRequest(Request):
 
 class NextRequest(Request):
     session_id: SessionId
-    user_input: Annotated[str, StringConstraints(max_length=2000)] | None = None
+    user_input: Input | None = None
     """What is said to the table before anybody speaks."""
     focus_agents: Roles = Field(default_factory=list)
     """Only these speak in this round. Empty: everybody."""
@@ -134,7 +147,7 @@ class AgentChange(Request):
         dict[TraitName, Share], Field(max_length=20, json_schema_extra={"additionalProperties": False})
     ] = Field(default_factory=dict)
     """These traits change; the others stay as they are."""
-    instruction: Annotated[str, StringConstraints(max_length=2000)] = ""
+    instruction: Input = ""
     """What the role is told besides its own prompt."""
     active: bool = True
     """false: it leaves the table."""
@@ -171,7 +184,7 @@ class _Modification(Request):
 
 class ContextModification(_Modification):
     type: Literal["context"]
-    target: Annotated[str, StringConstraints(min_length=1, max_length=255)]
+    target: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=NO_NUL)]
     """The fact's name; a new one is a new fact."""
     change: ContextChange
 
@@ -203,14 +216,14 @@ class WhatIfRequest(Request):
     num_turns_to_simulate: int = Field(default=3, ge=1, le=10)
     runs: int = Field(default=1, ge=1, le=MAX_RUNS)
     """How often both branches are played, each time with other draws, which the two of a run share."""
-    user_input: Annotated[str, StringConstraints(max_length=2000)] | None = None
+    user_input: Input | None = None
     """What is said to the table in the first round of both branches."""
 
 
 class MemoryRequest(Request):
     agent_role: RoleName
     memory_type: Literal["short_term", "long_term", "episodic", "semantic"] = "short_term"
-    key: Annotated[str, StringConstraints(min_length=1, max_length=255)]
+    key: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=NO_NUL)]
     content: Object
     importance: Share = 0.5
     ttl_hours: int | None = Field(default=None, ge=1, le=720)

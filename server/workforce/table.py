@@ -205,8 +205,8 @@ class Simulator:
 
     async def memory(self, session_id: str, role: str | None) -> MemoryAnswer:
         state = (await self.desk.look(session_id)).state
-        if role is not None and role not in [each.role for each in state.premises.roles]:
-            raise problem("agent_role", "There is no such role in this session")
+        if role is not None and role not in {each.role for each in (*self.roles, *state.premises.roles)}:
+            raise problem("agent_role", "There is no such role")
         return memory_answer(state, role, self.desk.moment())
 
     async def remember(self, session_id: str, request: MemoryRequest) -> MemoryEntry:

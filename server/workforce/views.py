@@ -16,6 +16,7 @@ from server.workforce.answers import (
     Agent,
     AgentResponse,
     AgentState,
+    Config,
     Fork,
     MemoryAnswer,
     MemoryEntry,
@@ -25,7 +26,6 @@ from server.workforce.answers import (
     TokenUsage,
 )
 from server.workforce.desk import Look
-from server.workforce.shapes import SimulationConfig
 from simulation.workforce.events import AgentAnswered
 from simulation.workforce.memory import Memory
 from simulation.workforce.parameters import COORDINATOR, Role
@@ -184,10 +184,17 @@ def _usage(tokens: Tokens) -> TokenUsage:
 # A session
 
 
-def config_of(state: WorkforceState) -> SimulationConfig:
-    """Return the configuration as it holds: what was left out of the request is filled in."""
-    sent = {**state.start.simulation_config, "agents": [role.role for role in state.premises.roles]}
-    return SimulationConfig.model_validate({**sent, "max_turns": state.max_turns})
+def config_of(state: WorkforceState) -> Config:
+    parameters = state.parameters
+    return Config(
+        max_turns=state.max_turns,
+        agents=[role.role for role in state.premises.roles],
+        temperature=parameters.temperature,
+        enable_memory=parameters.enable_memory,
+        enable_analytics=parameters.enable_analytics,
+        execution=parameters.execution,
+        seed=state.start.simulation_config.get("seed"),
+    )
 
 
 def start_answer(look: Look) -> StartAnswer:
