@@ -28,8 +28,11 @@ MOST_WORKING_DAYS = 100_000
 PERCENT = {"completed": 100.0, "planned": 0.0}
 NO_PERCENT = "agents do not say how far a task has come"
 
+NOBODY_ELSE: Mapping[str, float] = {}
+
 FORMULAS: Mapping[str, str] = {
-    "duration_days": f"Effort in hours / {HOURS_PER_DAY}, rounded up: working days of one person, Monday to Friday.",
+    "duration_days": f"Effort in hours / {HOURS_PER_DAY} / people of the role, rounded up: working days, Monday to "
+    'Friday. A role is one person, unless the context says otherwise: "people": {"engineering_lead": 8}.',
     "start_date": "Serial schedule generation (Kelley 1963): by dependencies, then priority, at the earliest time "
     "at which everything it depends on is done and its role has that many days free.",
     "end_date": "The last working day of the task, inclusive.",
@@ -86,7 +89,7 @@ class Timeline:
 
 def why_no_timeline(board: TaskBoard) -> str | None:
     """Return why there can be no timeline, None if there can."""
-    days = sum(_days(task) for task in board.tasks if _has_effort(task))
+    days = sum(_days(task, 1.0) for task in board.tasks if _has_effort(task))
     if days == 0:
         return "no agent has named a task with an effort in hours"
     if days > MOST_WORKING_DAYS:
@@ -94,17 +97,28 @@ def why_no_timeline(board: TaskBoard) -> str | None:
     return None
 
 
-def timeline(board: TaskBoard, names: Mapping[str, str], start: datetime.date) -> Timeline | None:
+def people_in(context: Mapping[str, Any]) -> dict[str, float]:
+    """Return how many people the roles are, by role, as far as a session's context says so under `people`."""
+    said = context.get("people")
+    counts = said.items() if isinstance(said, Mapping) else ()
+    return {role: float(n) for role, n in counts if isinstance(n, int | float) and not isinstance(n, bool) and n > 0}
+
+
+def timeline(
+    board: TaskBoard, names: Mapping[str, str], start: datetime.date, people: Mapping[str, float] = NOBODY_ELSE
+) -> Timeline | None:
     """Return the schedule of the tasks that have an effort, from `start` or the next working day on.
 
-    `names` are display names by role. None where `why_no_timeline` says why.
+    `names` are display names, `people` how many somebody is (1 unless said), by role. None where `why_no_timeline`
+    says why.
     """
     if why_no_timeline(board) is not None:
         return None
     tasks = [task for task in board.tasks if _has_effort(task)]
     needed = _needed(board)
-    spans = _schedule(tasks, needed)
-    path, slack = _critical_path(tasks, needed, spans)
+    days = {task.task_id: _days(task, people.get(task.assigned_agent, 1.0)) for task in tasks}
+    spans = _schedule(tasks, needed, days)
+    path, slack = _critical_path(tasks, needed, spans, days)
     first, end = _working_day(start, 0), max(span.end for span in spans.values())
     scheduled = [_scheduled(task, needed[task.task_id], spans[task.task_id], start) for task in tasks]
     return Timeline(
@@ -130,8 +144,8 @@ def _has_effort(task: Task) -> bool:
     return task.estimated_effort_hours is not None and task.estimated_effort_hours > 0
 
 
-def _days(task: Task) -> int:
-    return ceil((task.estimated_effort_hours or 0) / HOURS_PER_DAY)
+def _days(task: Task, people: float) -> int:
+    return ceil((task.estimated_effort_hours or 0) / HOURS_PER_DAY / people)
 
 
 def _needed(board: TaskBoard) -> dict[str, tuple[str, ...]]:
@@ -167,14 +181,14 @@ def _in_order(tasks: Sequence[Task], needed: Mapping[str, Sequence[str]]) -> lis
     return order
 
 
-def _schedule(tasks: Sequence[Task], needed: Mapping[str, Sequence[str]]) -> dict[str, _Span]:
+def _schedule(tasks: Sequence[Task], needed: Mapping[str, Sequence[str]], days: Mapping[str, int]) -> dict[str, _Span]:
     by_id = {task.task_id: task for task in tasks}
     busy: dict[str, list[_Span]] = {task.assigned_agent: [] for task in tasks}
     spans: dict[str, _Span] = {}
     for key in _in_order(tasks, needed):
         earliest = max((spans[each].end for each in needed[key]), default=0)
         of_role = busy[by_id[key].assigned_agent]
-        spans[key] = _first_gap(of_role, earliest, _days(by_id[key]))
+        spans[key] = _first_gap(of_role, earliest, days[key])
         insort(of_role, spans[key])
     return spans
 
@@ -190,12 +204,14 @@ def _first_gap(busy: Sequence[_Span], earliest: int, days: int) -> _Span:
 
 
 def _critical_path(
-    tasks: Sequence[Task], needed: Mapping[str, Sequence[str]], spans: Mapping[str, _Span]
+    tasks: Sequence[Task],
+    needed: Mapping[str, Sequence[str]],
+    spans: Mapping[str, _Span],
+    days: Mapping[str, int],
 ) -> tuple[tuple[str, ...], dict[str, int]]:
     """Return a longest path and the slack of every task."""
     import networkx  # type: ignore[import-untyped]  # takes 0.1 s: not at the server's start
 
-    days = {task.task_id: _days(task) for task in tasks}
     end = ""  # no task's id: a last node, since an edge is as long as the task that it comes from
     graph: Any = networkx.DiGraph()
     graph.add_weighted_edges_from((key, end, days[key]) for key in days)
@@ -238,7 +254,7 @@ def _scheduled(task: Task, needed: tuple[str, ...], span: _Span, start: datetime
         task_name=task.task_name,
         start_date=_working_day(start, span.start),
         end_date=_working_day(start, span.end - 1),
-        duration_days=_days(task),
+        duration_days=span.end - span.start,
         assigned_agent=task.assigned_agent,
         status=task.status,
         dependencies=needed,

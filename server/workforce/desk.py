@@ -33,6 +33,7 @@ from simulation.runtime.workforce import WorkforceSession
 from simulation.workforce.events import RoundCompleted, RoundFailed, SessionForked, WorkforceStarted
 from simulation.workforce.forking import branch
 from simulation.workforce.hooks import Hooks
+from simulation.workforce.inputs import RoundRequested
 from simulation.workforce.state import WorkforceState, rebuild
 
 logger = logging.getLogger("chatroom.workforce")
@@ -53,13 +54,16 @@ class Look:
 
 
 class Opened:
-    """An open session; observes it for what is counted and shown."""
+    """An open session; observes it for what is counted and shown. `answering` is the round that somebody has asked for
+    and has no answer to yet.
+    """
 
     def __init__(self, session: WorkforceSession, updated_at: str, metrics: Metrics) -> None:
         self.session = session
         self.updated_at = updated_at
         self.task: asyncio.Task[None] | None = None
         self.users = 0
+        self.answering: RoundRequested | None = None
         self._metrics = metrics
 
     @property

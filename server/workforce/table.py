@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -141,34 +142,55 @@ class Simulator:
 
     async def next(self, request: NextRequest, key: str | None) -> RoundAnswer:
         """Play a round, or resume one that failed; return what the key was answered with before, if it was."""
-        look, turn_number = await self.play_round(request, key, self.desk.moment())
-        return await _answered(look.state, turn_number)
+        async with self._round(request, key, self.desk.moment()) as (look, turn_number):
+            return await _answered(look.state, turn_number)
 
-    async def play_round(self, request: NextRequest, key: str | None, moment: str) -> tuple[Look, int]:
-        """Do what `next` does, at a `moment` of the world's time; return the session, and the number of the round."""
+    async def play_round(self, request: NextRequest, key: str, moment: str) -> None:
+        """Do what `next` does, at a `moment` of the world's time, for nobody who waits for an answer."""
+        async with self._round(request, key, moment):
+            pass
+
+    @asynccontextmanager
+    async def _round(self, request: NextRequest, key: str | None, moment: str) -> AsyncIterator[tuple[Look, int]]:
+        """Have a round played, and yield its session and its number. To others it is in progress while the block runs:
+        whoever asks at the same time is refused, however fast the model is.
+        """
+        asked = RoundRequested(
+            moment=moment,
+            user_input=request.user_input or None,
+            focus_agents=tuple(request.focus_agents),
+            context_override=request.context_override,
+            key_sha256=key_sha256(key),
+            request_sha256=asked_sha256(request),
+        )
         async with self.desk.using(request.session_id) as opened:
-            state = opened.session.core.state
-            asked = RoundRequested(
-                moment=moment,
-                user_input=request.user_input or None,
-                focus_agents=tuple(request.focus_agents),
-                context_override=request.context_override,
-                key_sha256=key_sha256(key),
-                request_sha256=asked_sha256(request),
-            )
-            known = _round_of(state, asked)
-            if known is None or not (known.completed or known.is_in_progress):
-                await self._play(opened, asked)
-            elif known.is_in_progress:
-                await opened.session.round_over()
-            await self.desk.keep(opened)
-            return opened.look, known.started.turn_number if known else state.current_turn
+            try:
+                turn_number = await self._played(opened, asked)
+                await self.desk.keep(opened)
+                yield opened.look, turn_number
+            finally:
+                if opened.answering is asked:
+                    opened.answering = None
+
+    async def _played(self, opened: Opened, asked: RoundRequested) -> int:
+        """Return the number of the round that was asked for, once it is completed; raise RequestRefused."""
+        state = opened.session.core.state
+        known = _round_of(state, asked)
+        if known is None or not (known.completed or known.is_in_progress):
+            turn_number = state.current_turn + 1
+            await self._play(opened, asked)
+            return turn_number
+        if known.is_in_progress:
+            await opened.session.round_over()
+        return known.started.turn_number
 
     async def _play(self, opened: Opened, asked: RoundRequested) -> None:
         core = opened.session.core
-        _refuse_strangers(core.state, asked)
-        if objection := core.objection():
+        objection = core.objection() or ("round_in_progress" if opened.answering else None)
+        if objection:
             raise RequestRefused(objection, OBJECTIONS[objection])
+        _refuse_strangers(core.state, asked)
+        opened.answering = asked
         await opened.session.round(asked)
         failed = core.state.open.failed if core.state.open is not None else None
         if failed is not None:

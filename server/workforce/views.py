@@ -88,7 +88,9 @@ def round_answer(table: Table, one: Played) -> RoundAnswer:
     """Return a round with its figures: some milliseconds of computing."""
     done, number = one.round, one.round.started.turn_number
     board = task_board(one.answers, table.names) if table.has_analytics else None
-    schedule = timeline.timeline(board, table.names, table.begins_on) if board is not None else None
+    schedule = None
+    if board is not None:
+        schedule = timeline.timeline(board, table.names, table.begins_on, timeline.people_in(one.context))
     points = estimate(one.answers, one.context) if table.has_analytics else None
     figures = _figures(table, done, board, schedule)
     status = _round_status(done)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.workforce.tasks import Task, TaskBoard
-from experiments.workforce.timeline import MOST_WORKING_DAYS, Timeline, timeline, why_no_timeline
+from experiments.workforce.timeline import MOST_WORKING_DAYS, Timeline, people_in, timeline, why_no_timeline
 
 NAMES = {"pm": "Product Manager", "dev": "Engineering Lead"}
 MONDAY = datetime.date(2026, 3, 2)
@@ -200,3 +200,15 @@ def test_no_task_begins_before_what_it_needs_is_done_and_no_role_is_in_two_place
     for one, other in combinations(found.tasks, 2):
         if one.assigned_agent == other.assigned_agent:
             assert one.end_date < other.start_date or other.end_date < one.start_date
+
+
+@pytest.mark.parametrize(("people", "days"), [({}, 10), ({"dev": 2}, 5), ({"dev": 3}, 4), ({"pm": 2}, 10)])
+def test_a_role_that_is_several_people_is_faster(people, days):
+    found = timeline(TaskBoard(tasks=(task(1, 10),)), NAMES, MONDAY, people)
+    assert found is not None
+    assert found.total_duration_days == days
+
+
+@pytest.mark.parametrize("said", [None, 3, {"pm": 0}, {"pm": -1}, {"pm": True}, {"pm": "two"}, ["pm"]])
+def test_people_that_are_no_number_are_one(said):
+    assert people_in({"people": said}) == {}
