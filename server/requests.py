@@ -162,7 +162,7 @@ def _validated(cls: type[Model], data: bytes, value: Any) -> Model:
         problems = error.errors(include_url=False)
     if _has_made_integers(problems, value):
         return _validated(cls, orjson.dumps(value), value)
-    raise invalid(_detail(_keys(each["loc"], value), _message(each), each["type"]) for each in problems[:MAX_PROBLEMS])
+    raise invalid(_detail(_place(each, value), _message(each), each["type"]) for each in problems[:MAX_PROBLEMS])
 
 
 def _has_made_integers(problems: Iterable[ErrorDetails], value: Any) -> bool:
@@ -185,6 +185,14 @@ def _is_integer(number: float) -> bool:
 
 def _detail(path: Loc, message: str, kind: str) -> dict[str, str]:
     return {"field": _cut(".".join(map(str, path))), "message": message, "type": kind}
+
+
+def _place(problem: ErrorDetails, value: Any) -> Loc:
+    """Return the keys that lead to what is wrong: of a choice, the key that should tell what is meant."""
+    keys = _keys(problem["loc"], value)
+    if problem["type"].startswith("union_tag"):
+        keys = (*keys, str(problem["ctx"]["discriminator"]).strip("'"))
+    return keys
 
 
 def _keys(loc: Loc, value: Any) -> Loc:

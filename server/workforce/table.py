@@ -67,7 +67,8 @@ def digest(value: Mapping[str, Any]) -> str:
 
 
 def asked_sha256(request: BaseModel) -> str:
-    return digest(request.model_dump())
+    """Of everything but the session that is asked: the same request to two branches is the same."""
+    return digest(request.model_dump(exclude={"session_id"}))
 
 
 def key_sha256(key: str | None) -> str | None:

@@ -62,13 +62,15 @@ class WhatIfs:
         self._simulator = simulator
         self._desk = simulator.desk
         self._simulations = simulator.desk.simulations
+        self._planning = asyncio.Lock()
         self._playing: dict[str, asyncio.Future[WhatIfAnswer]] = {}
         self._places = asyncio.Semaphore(BRANCHES_AT_ONCE)
 
     async def play(self, request: WhatIfRequest, key: str | None) -> WhatIfAnswer:
         """Play a what-if and return what came of it; one with a known key is answered as before, or finished."""
         records = await self._desk.records(request.session_id)
-        planned = await self._known(request, key) or await self._plan(request, key, records)
+        async with self._planning:  # two requests with one key are to plan one what-if
+            planned = await self._known(request, key) or await self._plan(request, key, records)
         if planned.row.answer is not None:
             return WhatIfAnswer.model_validate_json(planned.row.answer)
         if (playing := self._playing.get(planned.row.id)) is not None:
