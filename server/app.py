@@ -40,6 +40,7 @@ from server.security import SecurityMiddleware
 from server.settings import ServerSettings, load_settings
 from server.websocket import participant_socket
 from server.workforce import routes as workforce
+from server.workforce.page import PAGE, workforce_page
 from server.workforce.setup import open_simulator, workforce_roles
 from server.workforce.what_if import WhatIfs
 from simulation.events import SessionStarted
@@ -53,6 +54,7 @@ def operations() -> list[Operation]:
         *participant.OPERATIONS,
         *starting.OPERATIONS,
         *workforce.OPERATIONS,
+        PAGE,
         *health.OPERATIONS,
         *metrics.OPERATIONS,
         *openapi.OPERATIONS,
@@ -107,6 +109,7 @@ def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
                     "docs": docs.Page(described, version),
                     "metrics": counts,
                     "simulator": simulator,
+                    "workforce_page": workforce_page(version),
                     "what_ifs": WhatIfs(simulator),
                 }
                 keys.cancel()

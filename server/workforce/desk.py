@@ -30,7 +30,7 @@ from simulation.llm.budget import Spent
 from simulation.runtime.clock import Clock
 from simulation.runtime.session import Shown
 from simulation.runtime.workforce import WorkforceSession
-from simulation.workforce.events import RoundCompleted, RoundFailed, SessionForked, WorkforceStarted
+from simulation.workforce.events import RoundCompleted, RoundFailed, SessionForked, SessionResumed, WorkforceStarted
 from simulation.workforce.forking import branch
 from simulation.workforce.hooks import Hooks
 from simulation.workforce.inputs import RoundRequested
@@ -273,8 +273,10 @@ class Desk:
         raise RequestRefused("not_found", "There is no such simulation.")
 
     def _folded(self, session_id: str) -> Look:
+        """Read a session that is not open: nothing is under way in it, whatever was when its server was killed."""
         records = [*read_records(self._logs.file(session_id))]
-        return Look(rebuild(record.event for record in records), records[-1].timestamp)
+        at_rest = SessionResumed(elapsed=records[-1].elapsed, gap_seconds=0.0)
+        return Look(rebuild([*(record.event for record in records), at_rest]), records[-1].timestamp)
 
     # Changing
 

@@ -73,5 +73,6 @@ class Cached:
 
 def key_of(provider: str, model: str, request: GenerateRequest) -> str:
     """Return the same text for the same prompt, model, parameters and schema, and for nothing else."""
-    asked = (provider, model, request.messages, request.parameters, request.schema)
+    messages = [[each.role, each.content] for each in request.messages]
+    asked = (provider, model, messages, request.parameters, request.schema)
     return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()

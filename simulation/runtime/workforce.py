@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 
 from simulation.codec import Record
+from simulation.contract import LoggedEvent
 from simulation.events import SessionEnded
 from simulation.generation import LanguageModel
 from simulation.runtime.clock import Clock
@@ -30,7 +31,7 @@ class WorkforceSession(CoreSession[Workforce]):
         model: LanguageModel,
         clock: Clock,
         log: LogSink,
-        first: tuple[WorkforceStarted, ...] = (),
+        first: tuple[LoggedEvent, ...] = (),
         written: int = 0,
         elapsed: float = 0.0,
     ) -> None:
@@ -66,9 +67,8 @@ class WorkforceSession(CoreSession[Workforce]):
         """Take up the session that wrote `records`, after `gap_seconds` of the world's time."""
         last = records[-1]
         core = Workforce.resume((record.event for record in records), hooks)
-        session = cls(core, model=model, clock=clock, log=log, written=last.seq, elapsed=last.elapsed)
-        session.receive(Reopened(gap_seconds))
-        return session
+        first = core.handle(Reopened(gap_seconds), last.elapsed).events  # now: whoever looks must not see a round go on
+        return cls(core, model=model, clock=clock, log=log, first=first, written=last.seq, elapsed=last.elapsed)
 
     @classmethod
     def branch(

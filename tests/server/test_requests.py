@@ -125,7 +125,7 @@ async def test_every_problem_is_told_with_its_field(client):
         "config.agent": "extra_forbidden",
         "changes.0.target": "missing",
         "changes.1.name": "string_type",
-        "changes.2": "union_tag_invalid",
+        "changes.2.type": "union_tag_invalid",
         "more": "extra_forbidden",
     }
 
