@@ -13,6 +13,7 @@ from experiments.settings.simulation import SimulationSettings
 from server.cli import app
 from server.settings import ServerSettings
 from simulation.events import KnownEvent
+from simulation.workforce.events import WorkforceEvent
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -41,7 +42,7 @@ def test_every_setting_of_the_files_is_explained():
 
 
 def test_every_event_type_is_explained():
-    for event in get_args(KnownEvent):
+    for event in (*get_args(KnownEvent), *get_args(WorkforceEvent)):
         assert f"`{event.event_type}`" in DOCS
 
 
@@ -85,7 +86,7 @@ def test_every_file_that_the_readme_links_to_is_there():
 
 def test_every_link_between_documents_leads_somewhere():
     for document in (ROOT / "docs").glob("*.md"):
-        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document}: {target}"
 
 
