@@ -74,7 +74,7 @@ def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
     local = None if is_on_the_wire(*experiment.every) else models.provider(settings, experiment)
     version = content_hash(STATIC)
     page = participant_page(experiment, version)
-    roles = workforce_roles(settings.experiment_folder)
+    roles = workforce_roles(experiment.folder)
     described = Description(operations(), [role.role for role in roles])
     counts = Metrics()
 

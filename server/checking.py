@@ -18,6 +18,7 @@ from server.facts import assignment_in_words, entry_in_words
 from server.reviewing import Checked, show
 from server.settings import load_settings
 from server.showing import console
+from server.workforce.setup import workforce_roles
 from simulation.llm.pricing import PriceList
 from simulation.llm.registry import is_on_the_wire
 
@@ -29,6 +30,7 @@ def check(folder: Path, *, as_json: bool) -> bool:
     people raise InvalidExperiment."""
     try:
         experiment = load_experiment(folder)
+        workforce_roles(folder)
     except InvalidExperiment as error:
         if not as_json:
             raise
