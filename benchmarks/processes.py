@@ -61,10 +61,10 @@ def reference(kind: str) -> Iterator[Measured]:
 
 
 @contextmanager
-def provider(*, core: int, seconds: float = 0) -> Iterator[Measured]:
-    """A provider on `core` that answers after `seconds`."""
+def provider(*, core: int, seconds: float = 0, kind: str = "chat") -> Iterator[Measured]:
+    """A provider on `core` that answers after `seconds`: a chat line, or JSON (`structured`)."""
     port = next(_next_port)
-    command = [sys.executable, "-m", "benchmarks.provider", str(port), str(seconds)]
+    command = [sys.executable, "-m", "benchmarks.provider", str(port), str(seconds), kind]
     with _running(command, {}, port, core) as measured:
         yield measured
 

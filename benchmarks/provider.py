@@ -1,7 +1,8 @@
 """A provider that costs next to nothing, so that what is measured is the cost of asking.
 
-`python -m benchmarks.provider PORT SECONDS` answers after SECONDS (`inf`: never) on the wire of Gemini and on that of
-chat completions, always the same. Any GET tells how many calls there were.
+`python -m benchmarks.provider PORT SECONDS [structured]` answers after SECONDS (`inf`: never) on the wire of Gemini and
+on that of chat completions, always the same: a chat line, or (`structured`) what a role and a coordinator could say in
+JSON. Any GET tells how many calls there were.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import re
 import sys
 from math import inf
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 import uvloop
@@ -24,6 +25,25 @@ MODELS = {
 }
 PROMPT = "some words " * 125
 SAID = Said("Could be, I will have a look later and let you all know 😊")
+TASKS = [
+    {"task_name": f"Task {n}", "status": "planned", "estimated_effort_hours": 8 * n, "dependencies": [f"Task {n - 1}"]}
+    for n in range(1, 4)
+]
+STRUCTURED = Said(
+    orjson.dumps(
+        {
+            "response": "I would begin with the part that is new to us. " * 4,
+            "reasoning": "It decides about the rest.",
+            "actions": ["Try the new part first", "Write down what would make us stop"],
+            "directed_to": ["pm"],
+            "confidence": 0.7,
+            "risks": ["It takes longer than we think"],
+            "tasks": TASKS,
+            "summary": "The table agrees to begin with the part that is new to it.",
+            "next_action": "Try it",
+        }
+    ).decode()
+)
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _END = b"\r\n\r\n"
@@ -35,10 +55,9 @@ def response(value: object) -> bytes:
     return head.encode() + body
 
 
-ANSWERS = {
-    wire: response(answer(Asked(wire, 1, MODELS[provider], PROMPT), SAID))
-    for wire, provider in ((GEMINI, "gemini"), (CHAT, "groq"))
-}
+def answers(said: Said) -> dict[str, bytes]:
+    wires = ((GEMINI, "gemini"), (CHAT, "groq"))
+    return {wire: response(answer(Asked(wire, 1, MODELS[provider], PROMPT), said)) for wire, provider in wires}
 
 
 class Caller(asyncio.Protocol):
@@ -46,6 +65,7 @@ class Caller(asyncio.Protocol):
 
     calls = 0
     seconds = 0.0
+    answers: ClassVar[dict[str, bytes]] = answers(SAID)
 
     def connection_made(self, transport: Any) -> None:
         self._transport: asyncio.WriteTransport = transport
@@ -64,7 +84,7 @@ class Caller(asyncio.Protocol):
             self._transport.write(response({"calls": Caller.calls}))
             return
         Caller.calls += 1
-        answer = ANSWERS[CHAT if b"/chat/completions " in head else GEMINI]
+        answer = self.answers[CHAT if b"/chat/completions " in head else GEMINI]
         if self.seconds == 0:
             self._transport.write(answer)
         elif self.seconds < inf:
@@ -75,11 +95,12 @@ class Caller(asyncio.Protocol):
             self._transport.write(answer)
 
 
-async def serve(port: int, seconds: float) -> None:
+async def serve(port: int, seconds: float, kind: str = "chat") -> None:
     Caller.seconds = seconds
+    Caller.answers = answers(STRUCTURED if kind == "structured" else SAID)
     server = await asyncio.get_running_loop().create_server(Caller, "127.0.0.1", port, backlog=2048)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1]), float(sys.argv[2])))
+    uvloop.run(serve(int(sys.argv[1]), float(sys.argv[2]), *sys.argv[3:]))
