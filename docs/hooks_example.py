@@ -2,8 +2,8 @@
 
     python docs/hooks_example.py
 
-The first hook gives the table a fact before each round, the second notes who was unsure. The log that is written is like
-any other: `chatroom replay` plays it again without the hooks.
+The first hook gives the table a fact before each round, the second notes who was unsure. The log that is written is
+like any other: `chatroom replay` plays it again without the hooks.
 """
 
 from __future__ import annotations

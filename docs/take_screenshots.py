@@ -1,8 +1,8 @@
-"""The README's pictures: `make screenshots`.
+"""The pictures of README and docs: `make screenshots`.
 
 Starts a server with the shipped settings made lively, lets a participant chat on a phone and on a laptop, in light and
-dark, and saves what they see beside this file. The session seed is fixed, the participant's lines too, so pictures of
-different days differ in little but their clocks.
+dark, has a table play two rounds and a what-if, and saves what is seen beside this file. Seeds are fixed, and what
+people say, so pictures of different days differ in little but their dates.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import httpx2
 from playwright.async_api import Browser, Page, async_playwright
 
 HERE = Path(__file__).parent
@@ -81,6 +82,44 @@ async def picture(browser: Browser, address: str, name: str, device: dict[str, A
     await context.close()
 
 
+SCENARIO = (
+    "We launch a project-management app for small teams in eight weeks. The product is feature complete but for "
+    "billing, three pilot customers are waiting, and a larger competitor has announced something similar for the same "
+    "month."
+)
+VIEWS = {"table": ("", "light"), "timeline": ("/timeline", "light"), "what-if": ("/what-if/{what_if}", "dark")}
+"""What is seen of a table -> where on its page, and in which theme."""
+
+
+def table(address: str) -> dict[str, str]:
+    """Have a table play, and return what its page's addresses are made of."""
+    with httpx2.Client(base_url=address, trust_env=False, timeout=60) as client:
+
+        def posted(path: str, **body: Any) -> Any:
+            return client.post(path, json=body).raise_for_status().json()
+
+        config = {"max_turns": 6, "seed": 7}
+        session = posted("/simulate/start", scenario=SCENARIO, name="Product launch", config=config)["session_id"]
+        posted(
+            "/simulate/next", session_id=session, user_input="Two pilots want a date in writing. What do we tell them?"
+        )
+        posted("/simulate/next", session_id=session)
+        halved = {"type": "scenario", "target": "scenario", "change": {"append": "The budget is halved."}}
+        found = posted("/simulate/what-if", session_id=session, name="Half the budget", modifications=[halved], runs=3)
+        return {"session": session, "what_if": found["id"]}
+
+
+async def table_picture(browser: Browser, address: str, name: str, place: str, theme: Any) -> None:
+    context = await browser.new_context(**LAPTOP, color_scheme=theme, locale="en-GB")
+    page = await context.new_page()
+    await page.goto(f"{address}workforce#{place}")
+    await page.locator(".voice, .gantt, .outcome").first.wait_for(timeout=30_000)
+    if name != "table":
+        await page.get_by_role("navigation", name="Session").evaluate("tabs => tabs.scrollIntoView()")
+    await page.screenshot(path=HERE / f"workforce-{name}.png")
+    await context.close()
+
+
 async def every_picture(address: str) -> None:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
@@ -88,6 +127,10 @@ async def every_picture(address: str) -> None:
             for theme in ("light", "dark"):
                 await picture(browser, address, name, device, theme)
                 print(f"docs/{name}-{theme}.png")
+        made = table(address)
+        for name, (place, theme) in VIEWS.items():
+            await table_picture(browser, address, name, f"{made['session']}{place.format(**made)}", theme)
+            print(f"docs/workforce-{name}.png")
         await browser.close()
 
 

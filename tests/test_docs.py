@@ -78,6 +78,17 @@ def test_the_check_in_the_readme_is_what_the_command_prints():
     assert shown.partition("\n")[2].rstrip() == printed.rstrip()
 
 
+def test_the_example_with_hooks_plays_and_its_log_is_replayed(tmp_path):
+    played = run_command(str(ROOT / "docs" / "hooks_example.py"), folder=tmp_path)
+    assert played.returncode == 0, played.stderr
+    assert "Round 2: " in played.stdout
+    (log,) = tmp_path.glob("*.json")
+    assert "(I am not sure of this.)" in log.read_text(encoding="utf-8")
+    assert '"time":"week 2 of 12"' in log.read_text(encoding="utf-8")
+    replayed = run_command("-c", "from server.cli import main; main()", "replay", log.name, folder=tmp_path)
+    assert "all the same" in replayed.stdout
+
+
 def test_every_file_that_the_readme_links_to_is_there():
     for target in re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", README):
         path = "".join(target)

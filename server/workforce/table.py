@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from experiments.experiment import Experiment
 from experiments.opening import session_seed
 from experiments.software import software
+from experiments.workforce import timeline
 from server.errors import RequestRefused
 from server.requests import invalid
 from server.workforce.answers import (
@@ -100,6 +101,7 @@ class Simulator:
     # Beginning
 
     async def start(self, request: StartRequest) -> StartAnswer:
+        await asyncio.to_thread(timeline.prepare)
         session_id = self.new_id()
         config, agents = request.config, self._agents(request.config.agents)
         start = WorkforceStarted(
@@ -143,16 +145,18 @@ class Simulator:
 
     async def next(self, request: NextRequest, key: str | None) -> RoundAnswer:
         """Play a round, or resume one that failed; return what the key was answered with before, if it was."""
-        async with self._round(request, key, self.desk.moment()) as (look, turn_number):
-            return await _answered(look.state, turn_number)
+        async with self._round(request, key, self.desk.moment()) as (opened, turn_number):
+            answered = _answered(opened.look.state, turn_number)  # in a thread, while the index takes note
+            await self.desk.keep(opened)
+            return await answered
 
     async def play_round(self, request: NextRequest, key: str, moment: str) -> None:
         """Do what `next` does, at a `moment` of the world's time, for nobody who waits for an answer."""
-        async with self._round(request, key, moment):
-            pass
+        async with self._round(request, key, moment) as (opened, _):
+            await self.desk.keep(opened)
 
     @asynccontextmanager
-    async def _round(self, request: NextRequest, key: str | None, moment: str) -> AsyncIterator[tuple[Look, int]]:
+    async def _round(self, request: NextRequest, key: str | None, moment: str) -> AsyncIterator[tuple[Opened, int]]:
         """Have a round played, and yield its session and its number. To others it is in progress while the block runs:
         whoever asks at the same time is refused, however fast the model is.
         """
@@ -166,9 +170,7 @@ class Simulator:
         )
         async with self.desk.using(request.session_id) as opened:
             try:
-                turn_number = await self._played(opened, asked)
-                await self.desk.keep(opened)
-                yield opened.look, turn_number
+                yield opened, await self._played(opened, asked)
             finally:
                 if opened.answering is asked:
                     opened.answering = None
@@ -274,12 +276,12 @@ def _refuse_ended(look: Look) -> None:
         raise RequestRefused(code, OBJECTIONS[code])
 
 
-async def _answered(state: WorkforceState, turn_number: int, *, may_have_failed: bool = False) -> RoundAnswer:
+def _answered(state: WorkforceState, turn_number: int, *, may_have_failed: bool = False) -> asyncio.Future[RoundAnswer]:
+    """Return a round's answer, which is computed in a thread; raise RequestRefused if the round has failed."""
     one = played(state, turn_number)
     if one.round.failed is not None and not may_have_failed:
         raise model_failure(one.round.failed)
-    table = table_of(state)
-    return await asyncio.to_thread(round_answer, table, one)
+    return asyncio.get_running_loop().run_in_executor(None, round_answer, table_of(state), one)
 
 
 def model_failure(failed: RoundFailed) -> RequestRefused:
