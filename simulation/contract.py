@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Protocol
 
 from simulation.effects import Effect
-from simulation.events import AnyEvent
+from simulation.events import AnyEvent, ErrorRaised
+from simulation.inputs import Crashed
 from simulation.workforce.events import WorkforceEvent
 
 LoggedEvent = AnyEvent | WorkforceEvent
@@ -28,3 +29,13 @@ class Core(Protocol):
     def handle(self, input: Any, now: float) -> Step:
         """Take an input at `now`, seconds since the session's start."""
         ...
+
+
+def error_raised(crashed: Crashed, now: float) -> ErrorRaised:
+    """Return the record of an error that nobody foresaw; the session ends after it."""
+    return ErrorRaised(
+        elapsed=now,
+        error_type=crashed.error_type,
+        error_message=crashed.error_message,
+        context={"where": crashed.context},
+    )

@@ -37,13 +37,12 @@ from math import inf
 from typing import assert_never
 
 from simulation import answers, casting, pacing, prompts, stimuli
-from simulation.contract import Step
+from simulation.contract import Step, error_raised
 from simulation.effects import Acknowledge, Effect, End, Generate, HideTyping, Refuse, ShowTyping
 from simulation.events import (
     Act,
     AnyEvent,
     Cause,
-    ErrorRaised,
     MessagePosted,
     ModelMismatch,
     ParticipantArrived,
@@ -251,14 +250,7 @@ class Room:
             self._emit(ParticipantLost(elapsed=now, connection=disconnected.connection, code=disconnected.code))
 
     def _crashed(self, crashed: Crashed, now: float) -> None:
-        self._emit(
-            ErrorRaised(
-                elapsed=now,
-                error_type=crashed.error_type,
-                error_message=crashed.error_message,
-                context={"where": crashed.context},
-            )
-        )
+        self._emit(error_raised(crashed, now))
         self._end("error", now)
 
     # Turns

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from weakref import WeakValueDictionary
 
@@ -19,73 +19,28 @@ from experiments.errors import LogError
 from experiments.eventlog.folder import LogFolder
 from experiments.eventlog.reader import read_records
 from experiments.spending import spent_by
-from experiments.store.simulations import SimulationRow, Simulations
+from experiments.store.simulations import Simulations
 from experiments.store.study import moment
 from server.errors import RequestRefused
 from server.metrics import Metrics
+from server.workforce.opened import Look, Opened, row_of
 from simulation.codec import Record
-from simulation.events import ModelCalled
 from simulation.generation import LanguageModel
 from simulation.llm.budget import Spent
 from simulation.runtime.clock import Clock
-from simulation.runtime.session import Shown
 from simulation.runtime.workforce import WorkforceSession
-from simulation.workforce.events import RoundCompleted, RoundFailed, SessionForked, SessionResumed, WorkforceStarted
+from simulation.workforce.events import SessionForked, SessionResumed, WorkforceStarted
 from simulation.workforce.forking import branch
 from simulation.workforce.hooks import Hooks
-from simulation.workforce.inputs import RoundRequested
-from simulation.workforce.state import WorkforceState, rebuild
+from simulation.workforce.state import rebuild
 
 logger = logging.getLogger("chatroom.workforce")
 
-MOST_OPEN = 64
+MOST_OPEN = 32
 STOP_SECONDS = 5.0
 
 ModelFor = Callable[[WorkforceStarted, Spent], LanguageModel | None]
 """Who speaks in a session that has spent so much; None: this server is not set up for its model."""
-
-
-class Look:
-    """A session as it is: its state, and when its newest record was written."""
-
-    def __init__(self, state: WorkforceState, updated_at: str) -> None:
-        self.state = state
-        self.updated_at = updated_at
-
-
-class Opened:
-    """An open session; observes it for what is counted and shown. `answering` is the round that somebody has asked for
-    and has no answer to yet.
-    """
-
-    def __init__(self, session: WorkforceSession, updated_at: str, metrics: Metrics) -> None:
-        self.session = session
-        self.updated_at = updated_at
-        self.task: asyncio.Task[None] | None = None
-        self.users = 0
-        self.answering: RoundRequested | None = None
-        self._metrics = metrics
-
-    @property
-    def look(self) -> Look:
-        return Look(self.session.core.state, self.updated_at)
-
-    @property
-    def is_idle(self) -> bool:
-        return self.users == 0 and not self.session.is_busy
-
-    def record_kept(self, record: Record) -> None:
-        self.updated_at = record.timestamp
-        match record.event:
-            case ModelCalled() as call:
-                self._metrics.workforce_calls.labels(call.status).inc()
-            case RoundCompleted():
-                self._metrics.workforce_rounds.labels("completed").inc()
-            case RoundFailed():
-                self._metrics.workforce_rounds.labels("failed").inc()
-
-    def told(self, effect: Shown) -> None:
-        """Whether a request can be met is looked at before."""
 
 
 class Desk:
@@ -170,6 +125,8 @@ class Desk:
         return opened
 
     def _model(self, start: WorkforceStarted, spent: Spent) -> LanguageModel:
+        if self._closing.is_set() or self._tasks is None:
+            raise RequestRefused("not_admitting", "The server is being stopped.")
         model = self._model_for(start, spent)
         if model is None:
             choice = start.parameters.language_model
@@ -181,8 +138,7 @@ class Desk:
         return model
 
     def _started(self, session: WorkforceSession, *, watched: bool = True) -> Opened:
-        if self._closing.is_set() or self._tasks is None:
-            raise RequestRefused("not_admitting", "The server is being stopped.")
+        assert self._tasks is not None
         opened = Opened(session, self._clock.timestamp(), self._metrics)
         if watched:
             session.observe(opened)
@@ -219,7 +175,7 @@ class Desk:
             await opened.session.all_kept()
             return opened.look
         await self._known(session_id)
-        return self._folded(session_id)
+        return await asyncio.to_thread(self._folded, session_id)
 
     async def records(self, session_id: str) -> list[Record]:
         """Return what a session's log holds."""
@@ -228,7 +184,7 @@ class Desk:
             await opened.session.all_kept()
         else:
             await self._known(session_id)
-        return [*read_records(self._logs.file(session_id))]
+        return await asyncio.to_thread(lambda: [*read_records(self._logs.file(session_id))])
 
     def using(self, session_id: str) -> Using:
         """Hold a session open for a block: `async with desk.using(id) as opened`."""
@@ -241,25 +197,30 @@ class Desk:
             async with door:  # two requests are to open one session
                 if session_id not in self._open:
                     await self._known(session_id)
-                    self._reopen(session_id)
+                    await self._reopen(session_id)
         self._open.move_to_end(session_id)
         return self._open[session_id]
 
-    def _reopen(self, session_id: str) -> None:
-        records, log = self._logs.reopen(session_id, self._clock.timestamp)
-        last = datetime.fromisoformat(records[-1].timestamp)
-        gap = max(0.0, round((self._now() - last).total_seconds(), 3))
-        start = records[0].event
-        assert isinstance(start, WorkforceStarted)
-        session = WorkforceSession.reopen(
-            records,
-            gap,
-            model=self._model(start, spent_by(records)),
-            clock=self._clock,
-            log=log,
-            hooks=self._hooks,
-        )
-        self._started(session)
+    async def _reopen(self, session_id: str) -> None:
+        """Take a session up from its log. A long log is read in a thread: chats go on meanwhile."""
+        records, log = await asyncio.to_thread(self._logs.reopen, session_id, self._clock.timestamp)
+        with ExitStack() as if_it_fails:
+            if_it_fails.callback(log.close)
+            start = records[0].event
+            assert isinstance(start, WorkforceStarted)
+            session = WorkforceSession.reopen(
+                records,
+                self._seconds_since(records[-1].timestamp),
+                model=self._model(start, spent_by(records)),
+                clock=self._clock,
+                log=log,
+                hooks=self._hooks,
+            )
+            self._started(session)
+            if_it_fails.pop_all()
+
+    def _seconds_since(self, timestamp: str) -> float:
+        return max(0.0, round((self._now() - datetime.fromisoformat(timestamp)).total_seconds(), 3))
 
     async def _known(self, session_id: str) -> None:
         """Raise RequestRefused unless there is such a session. One whose log is there is listed again."""
@@ -321,20 +282,3 @@ class Using:
 
 def _is_of_a_table(record: Record | None) -> bool:
     return record is not None and isinstance(record.event, WorkforceStarted)
-
-
-def row_of(look: Look) -> SimulationRow:
-    state = look.state
-    start, fork = state.start, state.start.fork
-    return SimulationRow(
-        session_id=start.session_id,
-        name=start.name,
-        description=start.description,
-        scenario=state.premises.scenario,
-        status=state.status,
-        current_turn=state.current_turn,
-        max_turns=state.max_turns,
-        parent=None if fork is None else fork["parent"],
-        created_at=start.created_at,
-        updated_at=look.updated_at,
-    )

@@ -27,7 +27,8 @@ from server.workforce.answers import (
     StateAnswer,
     StatusAnswer,
 )
-from server.workforce.desk import Desk, Look, Opened
+from server.workforce.desk import Desk
+from server.workforce.opened import Look, Opened
 from server.workforce.shapes import MemoryRequest, NextRequest, StartRequest
 from server.workforce.views import (
     memory_answer,

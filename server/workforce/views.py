@@ -25,7 +25,7 @@ from server.workforce.answers import (
     StateAnswer,
     TokenUsage,
 )
-from server.workforce.desk import Look
+from server.workforce.opened import Look
 from simulation.workforce.events import AgentAnswered
 from simulation.workforce.memory import Memory
 from simulation.workforce.parameters import COORDINATOR, Role

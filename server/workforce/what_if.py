@@ -137,12 +137,22 @@ class WhatIfs:
         """
         async with self._places:
             try:
-                if await self._simulations.find(branch.session_id) is None:
+                if not await self._is_forked(branch):
                     await self._fork(planned, branch, records)
                 await self._play_rounds(planned, branch)
             except (RequestRefused, StoreError, LogError) as failure:
                 return failure
         return None
+
+    async def _is_forked(self, branch: Branch) -> bool:
+        """Whether a branch is there. One whose first records were cut off by a power cut is no branch, and goes."""
+        try:
+            look = await self._desk.look(branch.session_id)
+        except RequestRefused:
+            return False
+        if not look.state.is_forked:
+            await self._desk.delete(branch.session_id)
+        return look.state.is_forked
 
     async def _fork(self, planned: Planned, branch: Branch, records: Sequence[Record]) -> None:
         parent, request, base_turn = records[0].event, planned.request, planned.row.base_turn

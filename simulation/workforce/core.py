@@ -31,9 +31,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
-from simulation.contract import Step
+from simulation.contract import Step, error_raised
 from simulation.effects import Effect, End, Generate, Refuse
-from simulation.events import ErrorRaised, SessionEnded, TurnDropped
+from simulation.events import SessionEnded, TurnDropped
 from simulation.generation import USABLE
 from simulation.inputs import Crashed, EndRequested, GenerationArrived, Tick
 from simulation.model_health import mismatches, model_called
@@ -169,14 +169,7 @@ class Workforce:
         )
 
     def _crashed(self, crashed: Crashed, now: float) -> None:
-        self._emit(
-            ErrorRaised(
-                elapsed=now,
-                error_type=crashed.error_type,
-                error_message=crashed.error_message,
-                context={"where": crashed.context},
-            )
-        )
+        self._emit(error_raised(crashed, now))
         self._end("error", now)
 
     # A round

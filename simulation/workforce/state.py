@@ -83,7 +83,8 @@ class Round:
 @dataclass(slots=True)
 class WorkforceState:
     """`premises` are scenario, context and roles as they are now; `rounds` those that are completed; `open` one that is
-    in progress, or that failed. `served_models` are pairs of the model asked and another that answered.
+    in progress, or that failed. `is_forked`: a branch has left its parent. `served_models` are pairs of the model asked
+    and another that answered.
     """
 
     start: WorkforceStarted
@@ -97,6 +98,7 @@ class WorkforceState:
     memory_count: int = 0
     schema_refused: bool = False
     is_paused: bool = False
+    is_forked: bool = False
     end_reason: str | None = None
     served_models: set[tuple[str, str]] = field(default_factory=set)
 
@@ -172,6 +174,7 @@ def apply(state: WorkforceState, event: TableEvent) -> WorkforceState:  # noqa: 
         case SessionContinued():
             state.is_paused = False
         case SessionForked():
+            state.is_forked = True
             state.premises = modified(state.premises, event.modifications)
             state.max_turns = event.max_turns
         case SessionResumed():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 
 import pytest
 from servers import serving
@@ -254,3 +255,23 @@ async def test_a_scenario_cannot_grow_for_ever(researcher):
     body = {"session_id": session_id, "modifications": [grown] * 5, "num_turns_to_simulate": 1}
     answer = await researcher.asks("POST", "/simulate/what-if", body)
     assert (answer.status_code, answer.json()["details"][0]["field"]) == (422, "modifications")
+
+
+@pytest.mark.parametrize("cut", ["nothing", "the fork", "all but the first line"])
+async def test_a_what_if_broken_off_while_it_forked_is_finished_with_its_key(tmp_path, cut):
+    """The server was killed when a branch's first records were written, and the index did not know of it yet."""
+    async with serving(tmp_path) as server, visiting(server.http) as researcher:
+        session_id = await played(researcher)
+        expected = await researcher.wonders(session_id, HALVED, num_turns_to_simulate=1, key="key")
+    branch = branch_of(expected, "modified")
+    path = server.log_dir / f"{branch}.json"
+    lines = path.read_bytes().splitlines(keepends=True)
+    fork = next(i for i, line in enumerate(lines) if b'"session_forked"' in line)
+    path.write_bytes(b"".join(lines[: {"nothing": fork + 1, "the fork": fork, "all but the first line": 1}[cut]]))
+    with sqlite3.connect(tmp_path / "data" / "chatroom.sqlite") as database:
+        database.execute("UPDATE what_ifs SET answer = NULL")
+        database.execute("DELETE FROM simulations WHERE session_id = ?", (branch,))
+    async with serving(tmp_path) as server, visiting(server.http) as researcher:
+        assert await researcher.wonders(session_id, HALVED, num_turns_to_simulate=1, key="key") == expected
+        assert replay(server.log_of(branch)).difference is None
+        assert (await researcher.gets("/simulations?branches=true"))["total"] == 3
