@@ -7,6 +7,7 @@ played like its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from simulation.codec import Record
@@ -69,7 +70,7 @@ class Table:
             case RoundStarted():
                 return _asked(event)
             case RoundResumed():
-                return self._asked_again()
+                return self._asked_again(event)
             case RoundAbandoned():
                 return _asked(next(r.event for r in self._records[index:] if isinstance(r.event, RoundStarted)))
             case ModelCalled() | TurnDropped():
@@ -90,9 +91,9 @@ class Table:
                 return EndRequested(event.reason)
         return Tick()
 
-    def _asked_again(self) -> WorkforceInput:
+    def _asked_again(self, resumed: RoundResumed) -> WorkforceInput:
         unfinished = self._core.state.open
-        return Tick() if unfinished is None else _asked(unfinished.started)
+        return Tick() if unfinished is None else replace(_asked(unfinished.started), key_sha256=resumed.key_sha256)
 
 
 def _asked(started: RoundStarted) -> RoundRequested:

@@ -13,9 +13,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from datetime import datetime
+from pathlib import Path
 from weakref import WeakValueDictionary
 
-from experiments.errors import LogError
+from experiments.errors import DamagedLog, LogError
 from experiments.eventlog.folder import LogFolder
 from experiments.eventlog.reader import read_records
 from experiments.spending import spent_by
@@ -184,7 +185,7 @@ class Desk:
             await opened.session.all_kept()
         else:
             await self._known(session_id)
-        return await asyncio.to_thread(lambda: [*read_records(self._logs.file(session_id))])
+        return await asyncio.to_thread(self._read, session_id)
 
     def using(self, session_id: str) -> Using:
         """Hold a session open for a block: `async with desk.using(id) as opened`."""
@@ -206,8 +207,7 @@ class Desk:
         records, log = await asyncio.to_thread(self._logs.reopen, session_id, self._clock.timestamp)
         with ExitStack() as if_it_fails:
             if_it_fails.callback(log.close)
-            start = records[0].event
-            assert isinstance(start, WorkforceStarted)
+            start = _start_of(self._logs.file(session_id), records)
             session = WorkforceSession.reopen(
                 records,
                 self._seconds_since(records[-1].timestamp),
@@ -235,9 +235,15 @@ class Desk:
 
     def _folded(self, session_id: str) -> Look:
         """Read a session that is not open: nothing is under way in it, whatever was when its server was killed."""
-        records = [*read_records(self._logs.file(session_id))]
+        records = self._read(session_id)
         at_rest = SessionResumed(elapsed=records[-1].elapsed, gap_seconds=0.0)
         return Look(rebuild([*(record.event for record in records), at_rest]), records[-1].timestamp)
+
+    def _read(self, session_id: str) -> list[Record]:
+        path = self._logs.file(session_id)
+        records = [*read_records(path)]
+        _start_of(path, records)
+        return records
 
     # Changing
 
@@ -278,6 +284,17 @@ class Using:
     async def __aexit__(self, *exc: object) -> None:
         assert self._opened is not None
         self._opened.users -= 1
+
+
+def _start_of(path: Path, records: Sequence[Record]) -> WorkforceStarted:
+    """Return a log's first record; raise LogError unless the log is a workforce session's, and whole."""
+    start = records[0].event if records else None
+    if not isinstance(start, WorkforceStarted):
+        raise LogError(path, "is no log of a workforce session")
+    for number, record in enumerate(records, start=1):
+        if record.seq != number:
+            raise DamagedLog(path, number, f"record {number} is missing; here is {record.seq}")
+    return start
 
 
 def _is_of_a_table(record: Record | None) -> bool:

@@ -244,8 +244,9 @@ class Simulator:
             if not state.parameters.enable_memory:
                 raise RequestRefused("memory_disabled", "This session was begun with enable_memory false.")
             opened.session.receive(_given(request, self.desk.moment()))
+            entry = memory_entry(state.memories[f"memory-{state.memory_count}"])  # now: others write as well
             await self.desk.keep(opened)
-            return memory_entry(state.memories[f"memory-{state.memory_count}"])
+            return entry
 
     async def forget(self, session_id: str) -> None:
         async with self.desk.using(session_id) as opened:
@@ -258,7 +259,7 @@ def _round_of(state: WorkforceState, asked: RoundRequested) -> Round | None:
     """Return the round that the request's key was used for; raise RequestRefused if it was used for something else."""
     if asked.key_sha256 is None:
         return None
-    known = next((each for each in state.all_rounds() if each.started.key_sha256 == asked.key_sha256), None)
+    known = next((each for each in state.all_rounds() if asked.key_sha256 in each.keys), None)
     if known is not None and known.started.request_sha256 != asked.request_sha256:
         raise RequestRefused("idempotency_conflict", "This Idempotency-Key was used for another request.")
     return known

@@ -180,7 +180,8 @@ class Workforce:
             return
         unfinished = self.state.open
         if unfinished is not None and unfinished.started.request_sha256 == asked.request_sha256:
-            self._emit(RoundResumed(elapsed=now, turn_number=unfinished.started.turn_number))
+            number = unfinished.started.turn_number
+            self._emit(RoundResumed(elapsed=now, turn_number=number, key_sha256=asked.key_sha256))
         else:
             if unfinished is not None:
                 self._emit(RoundAbandoned(elapsed=now, turn_number=unfinished.started.turn_number))

@@ -75,6 +75,7 @@ class RoundResumed(Event):
     event_type: ClassVar[str] = "round_resumed"
 
     turn_number: int
+    key_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

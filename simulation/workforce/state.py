@@ -57,7 +57,8 @@ class Tokens:
 class Round:
     """`turns` are each speaker's newest turn; `under_way` are the ids of those that are being asked; `unread` is what a
     role said that has not become an answer: it was no JSON, or the server was stopped in between; `dropped` is why the
-    model gave a speaker no answer, since the round was last taken up.
+    model gave a speaker no answer, since the round was last taken up; `keys` are the hashes of the
+    Idempotency-Keys with which it was asked for, and resumed.
     """
 
     started: RoundStarted
@@ -67,6 +68,7 @@ class Round:
     unread: dict[str, str] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
     under_way: set[str] = field(default_factory=set)
+    keys: set[str] = field(default_factory=set)
     failed: RoundFailed | None = None
     completed: RoundCompleted | None = None
 
@@ -157,7 +159,7 @@ def apply(state: WorkforceState, event: TableEvent) -> WorkforceState:  # noqa: 
     state.elapsed = event.elapsed
     match event:
         case RoundStarted():
-            state.open = Round(event)
+            state.open = Round(event, keys={event.key_sha256} if event.key_sha256 else set())
         case TurnStarted() | ModelCalled() | AgentAnswered() | TurnDropped() | RoundResumed() | RoundFailed():
             _in_round(state, event)
         case RoundCompleted():
@@ -175,6 +177,8 @@ def apply(state: WorkforceState, event: TableEvent) -> WorkforceState:  # noqa: 
             state.is_paused = False
         case SessionForked():
             state.is_forked = True
+            for done in state.rounds:
+                done.keys.clear()  # keys belong to the parent: what they ask of the branch is something new
             state.premises = modified(state.premises, event.modifications)
             state.max_turns = event.max_turns
         case SessionResumed():
@@ -215,6 +219,8 @@ def _in_round(
         case RoundResumed():
             open_round.failed = None
             open_round.dropped.clear()
+            if event.key_sha256:
+                open_round.keys.add(event.key_sha256)
         case RoundFailed():
             open_round.failed = event
 

@@ -75,7 +75,9 @@ async def test_a_failed_model_is_502_or_503_and_the_round_goes_on_later(tmp_path
             assert [each["agent_role"] for each in state["round"]["agent_responses"]] == ["ceo", "pm"]
             assert state["round"]["awaited"] == ["engineering_lead", "designer", "coordinator"]
             provider.fake.behaves("ok")
-            played = await researcher.plays(session_id, "key", user_input="go")
+            played = await researcher.plays(session_id, "another-key", user_input="go")
+            for key in ("key", "another-key"):  # both were used for this round
+                assert await researcher.plays(session_id, key, user_input="go") == played
             assert [each["agent_role"] for each in played["agent_responses"]] == FOUR
             log = server.log_of(session_id)
             assert answered(log) == FOUR

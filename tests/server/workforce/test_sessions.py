@@ -335,3 +335,44 @@ async def test_the_log_is_readable_without_the_code(desk):
     assert first["parameters"]["roles"][0]["system_prompt"]
     assert [line["event_type"] for line in lines[-1:]] == ["session_end"]
     assert "a-secret-key" not in text
+
+
+async def test_a_branch_does_not_answer_for_its_parents_keys(researcher):
+    session_id = await researcher.begins()
+    await researcher.plays(session_id, "key-1")
+    found = await researcher.wonders(session_id, num_turns_to_simulate=1)
+    branch = found["branches"][0]["session_id"]
+    assert (await researcher.plays(branch, "key-1"))["turn_number"] == 3
+
+
+async def test_each_of_many_memories_is_answered_with_itself(researcher):
+    session_id = await researcher.begins()
+    bodies = [{"agent_role": "ceo", "key": f"key {n}", "content": {"n": n}} for n in range(20)]
+    made = await all_of(*(researcher.asks("POST", f"/memory/{session_id}", body) for body in bodies))
+    assert [each.json()["key"] for each in made] == [body["key"] for body in bodies]
+    assert len({each.json()["id"] for each in made}) == 20
+
+
+@pytest.mark.parametrize("damage", ["empty", "first line gone", "line gone", "foreign line"])
+async def test_a_damaged_log_is_refused_and_harms_nobody_else(tmp_path, damage):
+    async with serving(tmp_path) as server, visiting(server.http) as researcher:
+        session_id, other = await researcher.begins(), await researcher.begins()
+        await researcher.plays(session_id)
+    path = server.log_dir / f"{session_id}.json"
+    lines = path.read_bytes().splitlines(keepends=True)
+    kept = {
+        "empty": [],
+        "first line gone": lines[1:],
+        "line gone": lines[:3] + lines[4:],
+        "foreign line": [*lines[:3], b"garbage\n", *lines[3:]],
+    }
+    path.write_bytes(b"".join(kept[damage]))
+    async with serving(tmp_path) as server, visiting(server.http) as researcher:
+        for answer in (
+            await researcher.asks("GET", f"/simulate/{session_id}"),
+            await researcher.asks_for_a_round(session_id),
+            await researcher.asks("POST", "/simulate/what-if", {"session_id": session_id}),
+        ):
+            assert (answer.status_code, answer.json()["error"]) == (503, "storage_failed"), answer.text
+        await researcher.plays(other)
+        assert (await researcher.gets("/simulations"))["total"] == 2
