@@ -85,6 +85,9 @@ class RequestRefused(ServerError):
         super().__init__(f"{code}: {message}")
 
 
+NOTHING_KEPT = RequestRefused("storage_failed", "The log or the database cannot be used at the moment.")
+
+
 class SocketRefused(ServerError):
     def __init__(self, close_code: int, reason: str) -> None:
         self.close_code = close_code
@@ -121,7 +124,7 @@ async def on_refused(request: Request, error: Exception) -> Response:
 async def on_storage_failure(request: Request, error: Exception) -> Response:
     """The disk or the database refuses; what was acknowledged is kept."""
     logger.error("request %s: %s", request.scope.get("request_id", ""), error)
-    return envelope(request, RequestRefused("storage_failed", "Nothing can be kept at the moment. Please try again."))
+    return envelope(request, NOTHING_KEPT)
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:

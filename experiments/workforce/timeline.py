@@ -28,6 +28,7 @@ MOST_WORKING_DAYS = 100_000
 PERCENT = {"completed": 100.0, "planned": 0.0}
 NO_PERCENT = "agents do not say how far a task has come"
 
+LEAST_PEOPLE, MOST_PEOPLE = 0.1, 100_000
 NOBODY_ELSE: Mapping[str, float] = {}
 
 FORMULAS: Mapping[str, str] = {
@@ -103,10 +104,16 @@ def prepare() -> None:
 
 
 def people_in(context: Mapping[str, Any]) -> dict[str, float]:
-    """Return how many people the roles are, by role, as far as a session's context says so under `people`."""
+    """Return how many people the roles are, by role, as far as a session's context says so under `people`: a number
+    from 0.1 to 100,000; anything else counts as not said.
+    """
     said = context.get("people")
     counts = said.items() if isinstance(said, Mapping) else ()
-    return {role: float(n) for role, n in counts if isinstance(n, int | float) and not isinstance(n, bool) and n > 0}
+    return {role: float(n) for role, n in counts if _is_number(n) and LEAST_PEOPLE <= n <= MOST_PEOPLE}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def timeline(

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -26,6 +26,7 @@ from server.errors import RequestRefused
 from server.metrics import Metrics
 from server.workforce.opened import Look, Opened, row_of
 from simulation.codec import Record
+from simulation.errors import SimulationError
 from simulation.generation import LanguageModel
 from simulation.llm.budget import Spent
 from simulation.runtime.clock import Clock
@@ -208,14 +209,12 @@ class Desk:
         with ExitStack() as if_it_fails:
             if_it_fails.callback(log.close)
             start = _start_of(self._logs.file(session_id), records)
-            session = WorkforceSession.reopen(
-                records,
-                self._seconds_since(records[-1].timestamp),
-                model=self._model(start, spent_by(records)),
-                clock=self._clock,
-                log=log,
-                hooks=self._hooks,
-            )
+            model = self._model(start, spent_by(records))
+            gap_seconds = self._seconds_since(records[-1].timestamp)
+            with _telling_of_damage(self._logs.file(session_id)):
+                session = WorkforceSession.reopen(
+                    records, gap_seconds, model=model, clock=self._clock, log=log, hooks=self._hooks
+                )
             self._started(session)
             if_it_fails.pop_all()
 
@@ -237,7 +236,9 @@ class Desk:
         """Read a session that is not open: nothing is under way in it, whatever was when its server was killed."""
         records = self._read(session_id)
         at_rest = SessionResumed(elapsed=records[-1].elapsed, gap_seconds=0.0)
-        return Look(rebuild([*(record.event for record in records), at_rest]), records[-1].timestamp)
+        with _telling_of_damage(self._logs.file(session_id)):
+            return Look(rebuild([*(record.event for record in records), at_rest]), records[-1].timestamp)
+        raise AssertionError("unreachable")
 
     def _read(self, session_id: str) -> list[Record]:
         path = self._logs.file(session_id)
@@ -284,6 +285,15 @@ class Using:
     async def __aexit__(self, *exc: object) -> None:
         assert self._opened is not None
         self._opened.users -= 1
+
+
+@contextmanager
+def _telling_of_damage(path: Path) -> Iterator[None]:
+    """What no session has ever written makes no state: that is the log's fault, and no other session's."""
+    try:
+        yield
+    except (SimulationError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise LogError(path, f"does not hang together: {type(error).__name__}: {error}") from error
 
 
 def _start_of(path: Path, records: Sequence[Record]) -> WorkforceStarted:

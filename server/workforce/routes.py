@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from server.errors import RequestRefused, envelope_body, status_of
+from experiments.errors import LogError, StoreError
+from server.errors import NOTHING_KEPT, RequestRefused, envelope_body, status_of
 from server.operations import SESSION_ID, Operation
 from server.requests import answer, body_of, idempotency_key_of, query_of, session_id_of
 from server.workforce.answers import (
@@ -45,6 +47,8 @@ from server.workforce.shapes import (
 from server.workforce.table import Simulator
 from server.workforce.views import agent
 from server.workforce.what_if import WhatIfs
+
+logger = logging.getLogger("chatroom.workforce")
 
 ROLE = {"role": {"type": "string", "description": "The role's name: ceo, pm, ..."}}
 WHAT_IF_ID = {"what_if_id": {"type": "string", "format": "uuid", "description": "The what-if's id."}}
@@ -187,6 +191,9 @@ async def _result(request: Request, item: BatchItem) -> BatchResult:
         return BatchResult(status=200, body=played.model_dump(mode="json"))
     except RequestRefused as refused:
         return BatchResult(status=status_of(refused), body=envelope_body(request, refused))
+    except (StoreError, LogError) as error:
+        logger.error("a batch's item: %s", error)
+        return BatchResult(status=status_of(NOTHING_KEPT), body=envelope_body(request, NOTHING_KEPT))
 
 
 def _operation(

@@ -68,9 +68,10 @@ class WhatIfs:
 
     async def play(self, request: WhatIfRequest, key: str | None) -> WhatIfAnswer:
         """Play a what-if and return what came of it; one with a known key is answered as before, or finished."""
+        state = (await self._desk.look(request.session_id)).state  # of a log that hangs together
         records = await self._desk.records(request.session_id)
         async with self._planning:  # two requests with one key are to plan one what-if
-            planned = await self._known(request, key) or await self._plan(request, key, records)
+            planned = await self._known(request, key) or await self._plan(request, key, state, records)
         if planned.row.answer is not None:
             return WhatIfAnswer.model_validate_json(planned.row.answer)
         if (playing := self._playing.get(planned.row.id)) is not None:
@@ -86,8 +87,9 @@ class WhatIfs:
             raise RequestRefused("idempotency_conflict", "This Idempotency-Key was used for another request.")
         return _planned(row)
 
-    async def _plan(self, request: WhatIfRequest, key: str | None, records: Sequence[Record]) -> Planned:
-        state = rebuild(record.event for record in records)
+    async def _plan(
+        self, request: WhatIfRequest, key: str | None, state: WorkforceState, records: Sequence[Record]
+    ) -> Planned:
         base_turn = state.current_turn if request.base_turn is None else request.base_turn
         _refuse_unfit(state, request, base_turn, records)
         row = WhatIfRow(

@@ -252,7 +252,8 @@ def _called(state: WorkforceState, open_round: Round, event: ModelCalled) -> Non
 
 def _completed(state: WorkforceState, event: RoundCompleted) -> None:
     done = state.open
-    assert done is not None
+    if done is None:
+        raise SimulationError("a round is completed that was never started")
     done.completed = event
     done.under_way.clear()
     done.unread.clear()

@@ -209,6 +209,8 @@ def test_a_role_that_is_several_people_is_faster(people, days):
     assert found.total_duration_days == days
 
 
-@pytest.mark.parametrize("said", [None, 3, {"pm": 0}, {"pm": -1}, {"pm": True}, {"pm": "two"}, ["pm"]])
+@pytest.mark.parametrize(
+    "said", [None, 3, {"pm": 0}, {"pm": -1}, {"pm": 0.0001}, {"pm": 1e17}, {"pm": True}, {"pm": "two"}, ["pm"]]
+)
 def test_people_that_are_no_number_are_one(said):
     assert people_in({"people": said}) == {}

@@ -353,7 +353,7 @@ async def test_each_of_many_memories_is_answered_with_itself(researcher):
     assert len({each.json()["id"] for each in made}) == 20
 
 
-@pytest.mark.parametrize("damage", ["empty", "first line gone", "line gone", "foreign line"])
+@pytest.mark.parametrize("damage", ["empty", "first line gone", "line gone", "foreign line", "impossible"])
 async def test_a_damaged_log_is_refused_and_harms_nobody_else(tmp_path, damage):
     async with serving(tmp_path) as server, visiting(server.http) as researcher:
         session_id, other = await researcher.begins(), await researcher.begins()
@@ -365,6 +365,7 @@ async def test_a_damaged_log_is_refused_and_harms_nobody_else(tmp_path, damage):
         "first line gone": lines[1:],
         "line gone": lines[:3] + lines[4:],
         "foreign line": [*lines[:3], b"garbage\n", *lines[3:]],
+        "impossible": [*lines[:1], *(line.replace(b"round_started", b"round_striken") for line in lines[1:])],
     }
     path.write_bytes(b"".join(kept[damage]))
     async with serving(tmp_path) as server, visiting(server.http) as researcher:
@@ -376,3 +377,6 @@ async def test_a_damaged_log_is_refused_and_harms_nobody_else(tmp_path, damage):
             assert (answer.status_code, answer.json()["error"]) == (503, "storage_failed"), answer.text
         await researcher.plays(other)
         assert (await researcher.gets("/simulations"))["total"] == 2
+        items = [{"next": {"session_id": each}} for each in (session_id, other)]
+        results = (await researcher.asks("POST", "/simulate/batch", {"items": items})).json()["results"]
+        assert [each["status"] for each in results] == [503, 200]
