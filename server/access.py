@@ -9,6 +9,7 @@ import base64
 import binascii
 import hmac
 import ipaddress
+import re
 
 from pydantic import SecretStr
 from starlette.requests import HTTPConnection, Request
@@ -17,6 +18,7 @@ from server.attempts import Failures, source_of
 from server.errors import RequestRefused
 from server.security import origin_is_allowed
 
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PROXY_HEADERS = frozenset({"forwarded", "via", "x-real-ip"})
 FORWARDED_PREFIX = "x-forwarded-"
@@ -94,7 +96,10 @@ def _comes_from_this_machine(connection: HTTPConnection) -> bool:
 
 
 def _is_loopback_name(host: str) -> bool:
-    name = host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0]
+    written = _HOST.fullmatch(host)
+    if written is None:
+        return False
+    name = written[1]
     return name.lower() == "localhost" or _is_loopback(name)
 
 

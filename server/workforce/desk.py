@@ -195,8 +195,7 @@ class Desk:
     async def opened(self, session_id: str) -> Opened:
         """Return a session that is open, taken up from its log if need be; raise RequestRefused if there is none."""
         if session_id not in self._open:
-            door = self._doors.setdefault(session_id, asyncio.Lock())
-            async with door:  # two requests are to open one session
+            async with self._door(session_id):  # two requests are to open one session
                 if session_id not in self._open:
                     await self._known(session_id)
                     await self._reopen(session_id)
@@ -258,17 +257,22 @@ class Desk:
 
     async def delete(self, session_id: str) -> None:
         """Delete a session: its log, its line in the index, its what-ifs. Its branches stay."""
-        opened = self._open.get(session_id)
-        if opened is None:
-            await self._known(session_id)
-        elif not opened.is_idle:
-            raise RequestRefused("round_in_progress", "A round is in progress.")
-        else:
-            opened.session.lay_aside()
-            if opened.task is not None:
-                await asyncio.wait([opened.task])
-        await self.simulations.remove(session_id)
-        self._logs.delete(session_id)
+        async with self._door(session_id):  # whoever comes meanwhile finds nothing afterwards
+            opened = self._open.get(session_id)
+            if opened is None:
+                await self._known(session_id)
+            elif not opened.is_idle:
+                raise RequestRefused("round_in_progress", "A round is in progress.")
+            else:
+                del self._open[session_id]
+                opened.session.lay_aside()
+                if opened.task is not None:
+                    await asyncio.wait([opened.task])
+            await self.simulations.remove(session_id)
+            self._logs.delete(session_id)
+
+    def _door(self, session_id: str) -> asyncio.Lock:
+        return self._doors.setdefault(session_id, asyncio.Lock())
 
 
 class Using:

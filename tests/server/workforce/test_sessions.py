@@ -380,3 +380,19 @@ async def test_a_damaged_log_is_refused_and_harms_nobody_else(tmp_path, damage):
         items = [{"next": {"session_id": each}} for each in (session_id, other)]
         results = (await researcher.asks("POST", "/simulate/batch", {"items": items})).json()["results"]
         assert [each["status"] for each in results] == [503, 200]
+
+
+async def test_what_comes_while_a_session_is_deleted_finds_nothing_or_is_first(desk):
+    researcher, server = desk
+    for _ in range(5):
+        session_id = await researcher.begins(agents=["ceo"])
+        await all_of(
+            researcher.asks("DELETE", f"/simulate/{session_id}"),
+            researcher.asks_for_a_round(session_id),
+            researcher.asks("POST", f"/simulate/{session_id}/pause"),
+            researcher.asks("DELETE", f"/simulate/{session_id}"),
+            researcher.asks_for_a_round(session_id),
+        )
+        is_there = (await researcher.asks("GET", f"/simulate/{session_id}")).status_code == 200
+        assert is_there == (server.log_dir / f"{session_id}.json").exists()
+        assert is_there == (session_id in str(await researcher.gets("/simulations")))
