@@ -11,11 +11,12 @@ from collections.abc import Sequence
 
 from simulation.codec import Record
 from simulation.contract import LoggedEvent
+from simulation.errors import SimulationError
 from simulation.events import SessionEnded
 from simulation.generation import LanguageModel
 from simulation.runtime.clock import Clock
 from simulation.runtime.session import CoreSession, LogSink
-from simulation.workforce.core import Workforce
+from simulation.workforce.core import OBJECTIONS, Workforce
 from simulation.workforce.events import RoundCompleted, RoundFailed, WorkforceStarted
 from simulation.workforce.hooks import Hooks
 from simulation.workforce.inputs import Reopened, RoundRequested
@@ -104,15 +105,21 @@ class WorkforceSession(CoreSession[Workforce]):
         self._over.set()
 
     async def round(self, asked: RoundRequested) -> None:
-        """Ask for a round, to which there must be no objection, and wait until it is completed or has failed."""
+        """Ask for a round and wait until it is completed or has failed; raise SimulationError if there can be none."""
+        if (objection := self.core.objection()) is not None:
+            raise SimulationError(OBJECTIONS[objection])
+        over = self._waiter()  # before: a log that keeps at once, or an error of a hook, may end it here and now
         self.receive(asked)
-        await self.round_over()
+        await over
 
     async def round_over(self) -> None:
         """Wait until the round in progress is over, and what became of it is kept."""
-        over = asyncio.get_running_loop().create_future()
+        await self._waiter()
+
+    def _waiter(self) -> asyncio.Future[None]:
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(over)
-        await over
+        return over
 
     def _take_note(self, record: Record) -> None:
         super()._take_note(record)

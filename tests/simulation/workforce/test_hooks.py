@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
-from tables import Table
+import pytest
+from tables import MOMENT, Table, table_start
 
 from experiments.replay import replay
+from simulation.errors import SimulationError
+from simulation.llm.scripted_workforce import ScriptedWorkforce
+from simulation.runtime.clock import VirtualClock, run_in_virtual_time
+from simulation.runtime.workforce import WorkforceSession
 from simulation.workforce.events import AgentAnswered, RoundStarted
 from simulation.workforce.hooks import Hooks
+from simulation.workforce.inputs import RoundRequested
 
 
 class NamesTheBudget(Hooks):
@@ -66,3 +73,42 @@ def test_a_hook_hears_of_the_end_of_every_round():
     table.plays()
     table.plays()
     assert counts.rounds == [(1, 1), (2, 2)]
+
+
+class Fails(Hooks):
+    def before_round(self, state, asked):
+        raise KeyError("budget")
+
+
+class Log:
+    """Keeps at once, as LOG_SYNC=os does."""
+
+    def append(self, lines, kept):
+        kept()
+
+    def close(self):
+        pass
+
+
+async def played_with(hook):
+    start = table_start()
+    model = ScriptedWorkforce(start, model="workforce")
+    session = WorkforceSession.begin(start, model=model, clock=VirtualClock(), log=Log(), hooks=(hook,))
+    async with asyncio.timeout(100), asyncio.TaskGroup() as tasks:
+        tasks.create_task(session.run())
+        await asyncio.sleep(0)
+        await session.round(RoundRequested(moment=MOMENT))
+        if session.core.objection() is not None:
+            with pytest.raises(SimulationError, match="over"):
+                await session.round(RoundRequested(moment=MOMENT))
+        session.lay_aside()
+    return session
+
+
+def test_an_error_in_a_hook_ends_the_session_and_keeps_nobody_waiting():
+    session = run_in_virtual_time(played_with(Fails()))
+    assert (session.core.state.end_reason, session.core.state.status) == ("error", "failed")
+
+
+def test_a_round_is_over_also_where_everything_is_kept_at_once():
+    assert run_in_virtual_time(played_with(Hooks())).core.state.current_turn == 1
