@@ -89,6 +89,10 @@ class Played(Protocol):
         """Whether a record was written by somebody else than the core."""
         ...
 
+    def is_taken_up(self, index: int) -> bool:
+        """Whether the session was taken up from its log at `index`: what was not in the log then has not happened."""
+        ...
+
 
 def _played(records: Sequence[Record]) -> Played:
     start = records[0].event if records else None
@@ -107,6 +111,8 @@ def _side_by_side(played: Played, records: Sequence[Record]) -> Iterator[tuple[R
     """Yield each record with what the core writes in its place."""
     written: deque[LoggedEvent] = deque()
     for index, record in enumerate(records[1:], start=1):
+        if played.is_taken_up(index):
+            written.clear()
         if played.is_not_the_cores(record.event):
             yield record, record.event
             continue
@@ -126,6 +132,9 @@ class Chat:
 
     def is_not_the_cores(self, event: LoggedEvent) -> bool:
         return isinstance(event, LogRepaired | UnknownEvent)
+
+    def is_taken_up(self, index: int) -> bool:
+        return False
 
 
 def _input(records: Sequence[Record], index: int, answers: dict[str, Answer]) -> Input:

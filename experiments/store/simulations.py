@@ -5,7 +5,7 @@ What a session is stands in its log; what is kept here of it follows from the lo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import delete, func, insert, select, update
@@ -53,9 +53,11 @@ class Simulations:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, rows: Iterable[SimulationRow]) -> None:
+    async def add(self, row: SimulationRow) -> None:
+        """List a session; one that is listed already stays as it is."""
+        listed = select(simulations.c.session_id).where(simulations.c.session_id == row.session_id)
         async with self._database.transaction() as connection:
-            for row in rows:
+            if (await connection.execute(listed)).first() is None:
                 await connection.execute(insert(simulations).values(row._asdict()))
 
     async def keep(self, row: SimulationRow) -> None:

@@ -52,7 +52,8 @@ class Table:
     def __init__(self, records: Sequence[Record]) -> None:
         start = records[0].event
         assert isinstance(start, WorkforceStarted)
-        self._core = Workforce(start, hooks=(_AsRecorded(records),))
+        self._hooks = (_AsRecorded(records),)
+        self._core = Workforce(start, self._hooks)
         self._records = records
         self._answers = answers_in(records)
 
@@ -64,6 +65,12 @@ class Table:
         if isinstance(event, SessionForked):
             apply(self._core.state, event)
         return isinstance(event, LogRepaired | UnknownEvent | SessionForked)
+
+    def is_taken_up(self, index: int) -> bool:
+        if not isinstance(self._records[index].event, SessionResumed | LogRepaired):
+            return False
+        self._core = Workforce.resume((record.event for record in self._records[:index]), self._hooks)
+        return True
 
     def _input(self, index: int, event: Any) -> WorkforceInput:  # noqa: C901  one case an event
         match event:

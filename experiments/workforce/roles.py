@@ -21,7 +21,7 @@ from simulation.workforce.parameters import COORDINATOR, Role
 
 ROLES_FOLDER = "roles"
 MAX_ROLES = 50
-RESERVED = (COORDINATOR, PARTICIPANT)
+RESERVED = (COORDINATOR, PARTICIPANT, "list")
 
 Key = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
@@ -75,13 +75,15 @@ def load_roles(folder: Path) -> tuple[Role, ...]:
 def _problems(folder: Path, read: Sequence[tuple[SettingsFile[RoleSettings], RoleSettings]]) -> Iterator[Problem]:
     if not any(folder.glob("*.json")):
         yield Problem(folder, "", "there is no role here: at least one file such as ceo.json is needed")
+    if read and not any(model.is_active for _, model in read):
+        yield Problem(folder, "", "no role is active: nobody would sit at a table")
     if len(read) > MAX_ROLES:
         yield Problem(folder, "", f"more than {MAX_ROLES} roles")
     for file, model in read:
         if file.path.stem != model.role:
             yield file.problem("role", not_allowed(model.role, f'"{file.path.stem}", as the file is called'))
         if model.role in RESERVED:
-            yield file.problem("role", not_allowed(model.role, "a name that the log does not use for somebody else"))
+            yield file.problem("role", not_allowed(model.role, "a name that has no other meaning here"))
     yield from _same_names(read)
 
 

@@ -24,7 +24,7 @@ from experiments.store.simulations import Simulations
 from experiments.store.study import moment
 from server.errors import RequestRefused
 from server.metrics import Metrics
-from server.workforce.opened import Look, Opened, row_of
+from server.workforce.opened import Look, Opened, Snapshot, row_of
 from simulation.codec import Record
 from simulation.errors import SimulationError
 from simulation.generation import LanguageModel
@@ -120,10 +120,10 @@ class Desk:
         """Let a new session run, and list it once its first records are kept. Those of a branch are its parent's, and
         were counted there.
         """
-        opened = self._started(session, watched=False)
+        opened = await self._started(session, watched=False)
         await session.all_kept()
         session.observe(opened)
-        await self.simulations.add([row_of(opened.look)])
+        await self.simulations.add(row_of(opened.look))
         return opened
 
     def _model(self, start: WorkforceStarted, spent: Spent) -> LanguageModel:
@@ -139,13 +139,17 @@ class Desk:
             )
         return model
 
-    def _started(self, session: WorkforceSession, *, watched: bool = True) -> Opened:
+    async def _started(self, session: WorkforceSession, *, watched: bool = True) -> Opened:
+        """Let a session run; whoever looks for it finds it when it does, and not before."""
         assert self._tasks is not None
         opened = Opened(session, self._clock.timestamp(), self._metrics)
         if watched:
             session.observe(opened)
-        self._open[session.session_id] = opened
         opened.task = self._tasks.create_task(self._run(opened), name=f"workforce {session.session_id[:8]}")
+        await session.begun()
+        self._open[session.session_id] = opened
+        if self._closing.is_set():
+            session.lay_aside()
         self._make_room()
         return opened
 
@@ -179,14 +183,14 @@ class Desk:
         await self._known(session_id)
         return await asyncio.to_thread(self._folded, session_id)
 
-    async def records(self, session_id: str) -> list[Record]:
-        """Return what a session's log holds."""
+    async def snapshot(self, session_id: str) -> Snapshot:
+        """Return what a session's log holds now, and the state that follows from just that."""
         opened = self._open.get(session_id)
         if opened is not None:
             await opened.session.all_kept()
         else:
             await self._known(session_id)
-        return await asyncio.to_thread(self._read, session_id)
+        return await asyncio.to_thread(self._snapshot, session_id)
 
     def using(self, session_id: str) -> Using:
         """Hold a session open for a block: `async with desk.using(id) as opened`."""
@@ -204,7 +208,8 @@ class Desk:
 
     async def _reopen(self, session_id: str) -> None:
         """Take a session up from its log. A long log is read in a thread: chats go on meanwhile."""
-        records, log = await asyncio.to_thread(self._logs.reopen, session_id, self._clock.timestamp)
+        with _telling_of_damage(self._logs.file(session_id)):
+            records, log = await asyncio.to_thread(self._logs.reopen, session_id, self._clock.timestamp)
         with ExitStack() as if_it_fails:
             if_it_fails.callback(log.close)
             start = _start_of(self._logs.file(session_id), records)
@@ -214,8 +219,8 @@ class Desk:
                 session = WorkforceSession.reopen(
                     records, gap_seconds, model=model, clock=self._clock, log=log, hooks=self._hooks
                 )
-            self._started(session)
             if_it_fails.pop_all()
+        await self._started(session)
 
     def _seconds_since(self, timestamp: str) -> float:
         return max(0.0, round((self._now() - datetime.fromisoformat(timestamp)).total_seconds(), 3))
@@ -227,21 +232,27 @@ class Desk:
         if row is not None and path.exists():
             return
         if row is None and _is_of_a_table(next(iter(read_records(path)), None) if path.exists() else None):
-            await self.simulations.add([row_of(self._folded(session_id))])
+            await self.simulations.add(row_of(await asyncio.to_thread(self._folded, session_id)))
             return
         raise RequestRefused("not_found", "There is no such simulation.")
 
     def _folded(self, session_id: str) -> Look:
-        """Read a session that is not open: nothing is under way in it, whatever was when its server was killed."""
+        """Read a session that is not open."""
+        records, state = self._snapshot(session_id)
+        return Look(state, records[-1].timestamp)
+
+    def _snapshot(self, session_id: str) -> Snapshot:
+        """Read a log: nothing is under way in what it says, whatever was when it was read or its server was killed."""
         records = self._read(session_id)
         at_rest = SessionResumed(elapsed=records[-1].elapsed, gap_seconds=0.0)
         with _telling_of_damage(self._logs.file(session_id)):
-            return Look(rebuild([*(record.event for record in records), at_rest]), records[-1].timestamp)
-        raise AssertionError("unreachable")
+            state = rebuild([*(record.event for record in records), at_rest])
+        return Snapshot(records, state)
 
     def _read(self, session_id: str) -> list[Record]:
         path = self._logs.file(session_id)
-        records = [*read_records(path)]
+        with _telling_of_damage(path):
+            records = [*read_records(path)]
         _start_of(path, records)
         return records
 
@@ -271,6 +282,10 @@ class Desk:
             await self.simulations.remove(session_id)
             self._logs.delete(session_id)
 
+    def clear(self, session_id: str) -> None:
+        """Remove what there is of a log that no session has: its server was killed before a first record was whole."""
+        self._logs.delete(session_id)
+
     def _door(self, session_id: str) -> asyncio.Lock:
         return self._doors.setdefault(session_id, asyncio.Lock())
 
@@ -296,7 +311,7 @@ def _telling_of_damage(path: Path) -> Iterator[None]:
     """What no session has ever written makes no state: that is the log's fault, and no other session's."""
     try:
         yield
-    except (SimulationError, LookupError, TypeError, ValueError, AttributeError) as error:
+    except (OSError, SimulationError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise LogError(path, f"does not hang together: {type(error).__name__}: {error}") from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import NamedTuple
 
 from experiments.store.simulations import SimulationRow
 from server.metrics import Metrics
@@ -13,6 +14,13 @@ from simulation.runtime.workforce import WorkforceSession
 from simulation.workforce.events import RoundCompleted, RoundFailed
 from simulation.workforce.inputs import RoundRequested
 from simulation.workforce.state import WorkforceState
+
+
+class Snapshot(NamedTuple):
+    """What a log held at a moment, and the state that follows from it."""
+
+    records: list[Record]
+    state: WorkforceState
 
 
 class Look:

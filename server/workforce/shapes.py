@@ -61,7 +61,7 @@ ONLY_SUCH = Field(json_schema_extra={"additionalProperties": False})
 """pydantic takes keys that fit their pattern alone, and its schema does not say so."""
 
 Text = Annotated[str, StringConstraints(pattern=NO_NUL)]
-Number = Annotated[int, Field(ge=-MOST, le=MOST)] | Annotated[float, Field(ge=-MOST, le=MOST)]
+Number = Annotated[int, Field(gt=-(10**18), lt=10**18)] | Annotated[float, Field(ge=-MOST, le=MOST)]
 Json = TypeAliasType("Json", "bool | Number | Text | list[Json] | Annotated[dict[Text, Json], ONLY_SUCH] | None")
 """What a fact can be."""
 Object = Annotated[

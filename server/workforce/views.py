@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any, Literal, NamedTuple, cast
 
@@ -116,7 +117,8 @@ def round_answer(table: Table, one: Played) -> RoundAnswer:
 def _figures(table: Table, done: Round, board: TaskBoard | None, schedule: Timeline | None) -> dict[str, AnswerFigures]:
     if board is None:
         return {}
-    found = round_metrics(done.said, done.turns.values(), board=board, timeline=schedule, names=table.speakers)
+    asked = [replace(turn, elapsed=done.asked_at.get(name, turn.elapsed)) for name, turn in done.turns.items()]
+    found = round_metrics(done.said, asked, board=board, timeline=schedule, names=table.speakers)
     return {each.turn_id: each for each in found}
 
 

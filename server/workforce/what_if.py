@@ -68,8 +68,7 @@ class WhatIfs:
 
     async def play(self, request: WhatIfRequest, key: str | None) -> WhatIfAnswer:
         """Play a what-if and return what came of it; one with a known key is answered as before, or finished."""
-        state = (await self._desk.look(request.session_id)).state  # of a log that hangs together
-        records = await self._desk.records(request.session_id)
+        records, state = await self._desk.snapshot(request.session_id)  # of one moment: a round may be in progress
         async with self._planning:  # two requests with one key are to plan one what-if
             planned = await self._known(request, key) or await self._plan(request, key, state, records)
         if planned.row.answer is not None:
@@ -151,6 +150,7 @@ class WhatIfs:
         try:
             look = await self._desk.look(branch.session_id)
         except RequestRefused:
+            self._desk.clear(branch.session_id)
             return False
         if not look.state.is_forked:
             await self._desk.delete(branch.session_id)
@@ -169,8 +169,10 @@ class WhatIfs:
             "modifications": changes,
         }
         title = f"{planned.request.name or 'What if'}: {branch.kind}, run {branch.run}"[:255]
+        limit = max(parent.parameters.max_turns, base_turn + request.num_turns_to_simulate)
         start = replace(
             parent,
+            parameters=replace(parent.parameters, max_turns=limit),  # or a replay would end where the parent did
             session_id=branch.session_id,
             name=title,
             description=request.description,
@@ -178,7 +180,6 @@ class WhatIfs:
             seed=parent.stream_seed,
             fork=fork,
         )
-        limit = max(parent.parameters.max_turns, base_turn + request.num_turns_to_simulate)
         forked = SessionForked(
             elapsed=0.0,
             parent=parent.session_id,
@@ -194,7 +195,7 @@ class WhatIfs:
         for turn in range(first, first + planned.request.num_turns_to_simulate):
             said = planned.request.user_input if turn == first else None
             asked = NextRequest(session_id=branch.session_id, user_input=said)
-            await self._simulator.play_round(asked, f"what-if-{turn}", planned.row.created_at)
+            await self._simulator.play_round(asked, f"{planned.row.id}:{turn}", planned.row.created_at)
 
     async def _compared(self, planned: Planned) -> WhatIfAnswer:
         states: dict[tuple[str, int], WorkforceState] = {}

@@ -108,6 +108,7 @@ class CoreSession(Generic[CoreType]):
         self._tasks: asyncio.TaskGroup | None = None
         self._asking: set[asyncio.Task[None]] = set()
         self._over = asyncio.Event()
+        self._begun = asyncio.Event()
         self._kept_seq = written
         self._kept_waiters: list[asyncio.Future[None]] = []
         self._is_gone = False
@@ -125,16 +126,22 @@ class CoreSession(Generic[CoreType]):
 
     async def run(self) -> None:
         """Run the session to its last record, or until it is laid aside; return when what was written is kept."""
-        self._write(self._first)
         try:
+            self._write(self._first)
             async with asyncio.TaskGroup() as self._tasks:
                 self._drain()
+                self._begun.set()
                 await self._over.wait()
         finally:
+            self._begun.set()
             self._disarm()
             self._tasks = None
             self._is_gone = True
             self._log.close()
+
+    async def begun(self) -> None:
+        """Wait until the session runs: from then on `receive` does what it says before it returns."""
+        await self._begun.wait()
 
     def receive(self, input: Any) -> None:
         """Take an input. What follows from it is written, though not yet kept, when this returns."""

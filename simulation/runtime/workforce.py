@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from simulation.codec import Record
 from simulation.contract import LoggedEvent
+from simulation.effects import Effect, Refuse
 from simulation.errors import SimulationError
 from simulation.events import SessionEnded
 from simulation.generation import LanguageModel
@@ -47,6 +48,7 @@ class WorkforceSession(CoreSession[Workforce]):
             elapsed=elapsed,
         )
         self._waiting: list[asyncio.Future[None]] = []
+        self._refusal: str | None = None
 
     @classmethod
     def begin(
@@ -109,7 +111,11 @@ class WorkforceSession(CoreSession[Workforce]):
         if (objection := self.core.objection()) is not None:
             raise SimulationError(OBJECTIONS[objection])
         over = self._waiter()  # before: a log that keeps at once, or an error of a hook, may end it here and now
+        self._refusal = None
         self.receive(asked)
+        if self._refusal is not None:
+            self._waiting.remove(over)
+            raise SimulationError(self._refusal)
         await over
 
     async def round_over(self) -> None:
@@ -120,6 +126,11 @@ class WorkforceSession(CoreSession[Workforce]):
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(over)
         return over
+
+    def _dispatch(self, effect: Effect) -> None:
+        if isinstance(effect, Refuse):
+            self._refusal = effect.message
+        super()._dispatch(effect)
 
     def _take_note(self, record: Record) -> None:
         super()._take_note(record)

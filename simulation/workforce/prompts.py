@@ -69,7 +69,7 @@ def request_for(state: WorkforceState, open_round: Round, turn: TurnStarted) -> 
         messages=tuple(messages),
         scene=scene,
         parameters=_parameters(state, scene),
-        schema=None if state.schema_refused else schema,
+        schema=None if state.schema_refused or turn.form == "plain" else schema,
     )
 
 

@@ -55,16 +55,18 @@ class Tokens:
 
 @dataclass(slots=True)
 class Round:
-    """`turns` are each speaker's newest turn; `under_way` are the ids of those that are being asked; `unread` is what a
-    role said that has not become an answer: it was no JSON, or the server was stopped in between; `dropped` is why the
-    model gave a speaker no answer, since the round was last taken up; `keys` are the hashes of the
-    Idempotency-Keys with which it was asked for, and resumed.
+    """`turns` are each speaker's newest turn, `asked_at` when it was first asked since the round was last taken up
+    (seconds, as `elapsed`); `under_way` are the ids of those that are being asked; `unread` is what a role said that
+    has not become an answer: it was no JSON, or the server was stopped in between; `dropped` is why the model gave a
+    speaker no answer, since the round was last taken up; `keys` are the hashes of the Idempotency-Keys with which
+    it was asked for, and resumed.
     """
 
     started: RoundStarted
     turns: dict[str, TurnStarted] = field(default_factory=dict)
     answers: dict[str, AgentAnswered] = field(default_factory=dict)
     tokens: dict[str, Tokens] = field(default_factory=dict)
+    asked_at: dict[str, float] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
     under_way: set[str] = field(default_factory=set)
@@ -219,6 +221,7 @@ def _in_round(
         case RoundResumed():
             open_round.failed = None
             open_round.dropped.clear()
+            open_round.asked_at = {name: at for name, at in open_round.asked_at.items() if name in open_round.answers}
             if event.key_sha256:
                 open_round.keys.add(event.key_sha256)
         case RoundFailed():
@@ -229,8 +232,7 @@ def _turn_started(state: WorkforceState, open_round: Round, event: TurnStarted) 
     name = event.agent_name
     before = open_round.turns.get(name)
     state.turn_count += 1
-    if event.form == "plain":
-        state.schema_refused = True
+    open_round.asked_at.setdefault(name, event.elapsed)
     if before is None:
         for memory in filter(None, map(state.memories.get, event.recalled)):
             memory.access_count += 1
@@ -247,6 +249,9 @@ def _called(state: WorkforceState, open_round: Round, event: ModelCalled) -> Non
     spent.input += event.input_tokens or 0
     spent.output += (event.output_tokens or 0) + (event.thinking_tokens or 0 if event.provider == "gemini" else 0)
     if event.response and event.status in USABLE:
+        turn = open_round.turns.get(event.agent_name)
+        if turn is not None and turn.form == "plain":
+            state.schema_refused = True  # it was the schema, then, and nothing else
         open_round.unread[event.agent_name] = event.response
 
 

@@ -93,3 +93,7 @@ def test_a_broken_file_is_told_with_its_place(tmp_path):
 
 def test_an_empty_folder_is_told(tmp_path):
     assert "at least one file such as ceo.json is needed" in problems(tmp_path)[0]
+
+
+def test_a_table_at_which_nobody_would_sit_is_told(tmp_path):
+    assert "no role is active" in problems(written(tmp_path, pm={**PM, "is_active": False}))[0]

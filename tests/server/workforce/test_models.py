@@ -230,3 +230,23 @@ async def test_two_sessions_that_the_schema_is_refused_to_do_not_stop_the_line(t
                 provider.fake.queue("400")
                 session_id = await researcher.begins(agents=["ceo"])
                 assert (await researcher.plays(session_id))["status"] == "completed"
+
+
+async def test_a_model_that_was_away_for_a_moment_keeps_its_schema(tmp_path):
+    async with fake_provider() as provider:
+        async with researching(tmp_path, provider.settings("groq")) as (researcher, _):
+            provider.fake.queue("400", times=2)
+            session_id = await researcher.begins(agents=["ceo"])
+            assert (await researcher.asks_for_a_round(session_id)).status_code == 502
+            provider.fake.requests.clear()
+            await researcher.plays(session_id)
+            assert all("response_format" in asking.body for asking in provider.asked)
+
+
+async def test_the_response_time_has_the_repair_in_it(tmp_path):
+    async with fake_provider() as provider:
+        async with researching(tmp_path, provider.settings("groq")) as (researcher, _):
+            provider.fake.queue("ok", text="no json", latency=0.4)
+            provider.fake.behaves("ok", latency=0.3)
+            played = await researcher.plays(await researcher.begins(agents=["ceo"]))
+            assert played["agent_responses"][0]["metrics"]["response_time_ms"] >= 700

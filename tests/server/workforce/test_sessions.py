@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -396,3 +397,75 @@ async def test_what_comes_while_a_session_is_deleted_finds_nothing_or_is_first(d
         is_there = (await researcher.asks("GET", f"/simulate/{session_id}")).status_code == 200
         assert is_there == (server.log_dir / f"{session_id}.json").exists()
         assert is_there == (session_id in str(await researcher.gets("/simulations")))
+
+
+async def test_a_session_at_rest_takes_a_memory_and_answers_with_it(tmp_path):
+    async with serving(tmp_path) as server, visiting(server.http) as researcher:
+        empty, other = await researcher.begins(), await researcher.begins()
+        first = {"agent_role": "ceo", "key": "first", "content": {"n": 1}}
+        await researcher.asks("POST", f"/memory/{other}", first)
+    async with serving(tmp_path) as server, visiting(server.http) as researcher:
+        for session_id, name in ((empty, "memory-1"), (other, "memory-2")):
+            answer = await researcher.asks("POST", f"/memory/{session_id}", {**first, "key": "second"})
+            assert (answer.status_code, answer.json()["id"], answer.json()["key"]) == (201, name, "second")
+
+
+async def test_a_session_at_rest_is_paused_also_in_the_list(tmp_path):
+    async with serving(tmp_path) as server, visiting(server.http) as researcher:
+        session_id = await researcher.begins()
+    async with serving(tmp_path) as server, visiting(server.http) as researcher:
+        await researcher.asks("POST", f"/simulate/{session_id}/pause")
+        assert (await researcher.gets("/simulations?status=paused"))["total"] == 1
+
+
+async def test_a_session_that_was_begun_is_in_its_log(desk):
+    researcher, server = desk
+    for _ in range(10):
+        session_id = await researcher.begins()
+        assert [record.seq for record in server.log_of(session_id)] == [1]
+
+
+async def test_pauses_and_rounds_that_meet_at_a_session_at_rest_all_get_an_answer(researcher, monkeypatch):
+    monkeypatch.setattr("server.workforce.desk.MOST_OPEN", 1)
+    for _ in range(10):
+        session_id = await researcher.begins(agents=["ceo"])
+        await researcher.begins(agents=["ceo"])  # the first one is laid aside
+        asked = [researcher.asks("POST", f"/simulate/{session_id}/pause") for _ in range(3)]
+        asked += [researcher.asks_for_a_round(session_id) for _ in range(6)]
+        async with asyncio.timeout(10):
+            answers = await all_of(*asked)
+        assert {each.status_code for each in answers} <= {200, 409}
+        await researcher.asks("POST", f"/simulate/{session_id}/resume")
+        await researcher.plays(session_id)
+
+
+async def test_many_who_look_at_once_find_a_session_that_the_index_has_lost(tmp_path):
+    async with serving(tmp_path) as server, visiting(server.http) as researcher:
+        session_id = await researcher.begins()
+    for path in (tmp_path / "data").iterdir():
+        path.unlink()
+    async with serving(tmp_path) as server, visiting(server.http) as researcher:
+        looks = await all_of(*(researcher.asks("GET", f"/simulate/{session_id}") for _ in range(8)))
+        assert [each.status_code for each in looks] == [200] * 8
+
+
+async def test_numbers_come_through_as_they_are(researcher):
+    context = {"big": 10**17 + 1, "bigger": 10**18 - 1, "less": -(10**18) + 1, "half": 0.5}
+    session_id = await researcher.begins(context=context)
+    assert (await researcher.state(session_id))["context"] == context
+
+
+async def test_a_log_that_a_power_cut_has_shortened_goes_on_and_is_replayed(tmp_path):
+    """In the middle of what one answer has led to: a role's answer is there, the next role's turn is not."""
+    async with serving(tmp_path) as server, visiting(server.http) as researcher:
+        session_id = await researcher.begins()
+        await researcher.plays(session_id, "key", user_input="go")
+    path = server.log_dir / f"{session_id}.json"
+    lines = path.read_bytes().splitlines(keepends=True)
+    cut = next(i for i, line in enumerate(lines) if b'"agent_answered"' in line) + 1
+    for torn in (b"", b'{"seq":'):
+        path.write_bytes(b"".join(lines[:cut]) + torn)
+        async with serving(tmp_path) as server, visiting(server.http) as researcher:
+            played = await researcher.plays(session_id, "key", user_input="go")
+            assert [each["agent_role"] for each in played["agent_responses"]] == FOUR
+            assert replay(server.log_of(session_id)).difference is None

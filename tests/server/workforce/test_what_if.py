@@ -257,7 +257,7 @@ async def test_a_scenario_cannot_grow_for_ever(researcher):
     assert (answer.status_code, answer.json()["details"][0]["field"]) == (422, "modifications")
 
 
-@pytest.mark.parametrize("cut", ["nothing", "the fork", "all but the first line"])
+@pytest.mark.parametrize("cut", ["nothing", "the fork", "all but the first line", "everything", "all but half a line"])
 async def test_a_what_if_broken_off_while_it_forked_is_finished_with_its_key(tmp_path, cut):
     """The server was killed when a branch's first records were written, and the index did not know of it yet."""
     async with serving(tmp_path) as server, visiting(server.http) as researcher:
@@ -267,7 +267,8 @@ async def test_a_what_if_broken_off_while_it_forked_is_finished_with_its_key(tmp
     path = server.log_dir / f"{branch}.json"
     lines = path.read_bytes().splitlines(keepends=True)
     fork = next(i for i, line in enumerate(lines) if b'"session_forked"' in line)
-    path.write_bytes(b"".join(lines[: {"nothing": fork + 1, "the fork": fork, "all but the first line": 1}[cut]]))
+    kept = {"nothing": fork + 1, "the fork": fork, "all but the first line": 1}.get(cut, 0)
+    path.write_bytes(b"".join(lines[:kept]) + (lines[0][:50] if cut == "all but half a line" else b""))
     with sqlite3.connect(tmp_path / "data" / "chatroom.sqlite") as database:
         database.execute("UPDATE what_ifs SET answer = NULL")
         database.execute("DELETE FROM simulations WHERE session_id = ?", (branch,))
@@ -275,3 +276,27 @@ async def test_a_what_if_broken_off_while_it_forked_is_finished_with_its_key(tmp
         assert await researcher.wonders(session_id, HALVED, num_turns_to_simulate=1, key="key") == expected
         assert replay(server.log_of(branch)).difference is None
         assert (await researcher.gets("/simulations?branches=true"))["total"] == 3
+
+
+async def test_a_branch_of_a_session_that_was_over_is_replayed(desk):
+    researcher, server = desk
+    session_id = await played(researcher, max_turns=2)
+    found = await researcher.wonders(session_id, HALVED, num_turns_to_simulate=2)
+    for branch in found["branches"]:
+        assert replay(server.log_of(branch["session_id"])).difference is None
+
+
+async def test_what_ifs_beside_a_round_in_progress_leave_the_session_between_two_rounds(desk):
+    researcher, server = desk
+    session_id = await played(researcher, 1, agents=["ceo", "pm"])
+    for number in range(8):
+        asked = [researcher.asks_for_a_round(session_id)]
+        body = {"session_id": session_id, "num_turns_to_simulate": 2}
+        asked += [researcher.asks("POST", "/simulate/what-if", body, f"key-{number}-{each}") for each in range(4)]
+        _, *answers = await all_of(*asked)
+        for answer in answers:
+            assert answer.status_code == 200, answer.text
+            found = answer.json()
+            turns = [each["turn"] for each in found["predicted_outcomes"]]
+            assert turns == [found["base_turn"] + 1, found["base_turn"] + 2]
+            assert replay(server.log_of(branch_of(found, "base"))).difference is None
