@@ -165,9 +165,7 @@ async def test_a_what_if_that_failed_is_finished_with_its_key(tmp_path):
             provider.fake.behaves("ok")
             found = await researcher.asks("POST", "/simulate/what-if", body, "key")
             assert found.status_code == 200
-            assert (
-                len(provider.asked) - calls == (2 * 2 * 2 - 5) * 2
-            )  # without a schema, this one has to be asked twice
+            assert len(provider.asked) - calls == 2 * 2 * 2 - 5
             assert (await researcher.gets("/simulations?branches=true"))["total"] == 3
 
 
