@@ -103,7 +103,7 @@ async def test_sessions_are_led_through_their_life(tmp_path: Path):
     described = tmp_path / "openapi.json"
     described.write_text(json.dumps(linked(document())), encoding="utf-8")
     async with serving(tmp_path, settings=SETTINGS, experimental=OPEN) as server:
-        report, output = await schemathesis(tmp_path, described, server.http, "--phases", "stateful")
+        report, output = await schemathesis(tmp_path, described, server.http, "--phases", "stateful", examples=60)
     assert report["exit_code"] == 0, output
     assert (report["failures"], report["errors"]) == ([], [])
     covered = re.search(r"(\d+) covered", output)
@@ -133,13 +133,15 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404",
 """Whether a role sits at a table, and a round was played, no schema can say: there a 422 is as it should be."""
 
 
-async def schemathesis(folder: Path, described: Path, url: str, *options: str) -> tuple[dict[str, Any], str]:
+async def schemathesis(
+    folder: Path, described: Path, url: str, *options: str, examples: int = 10
+) -> tuple[dict[str, Any], str]:
     """Run it as its command, and return its report and what it printed."""
     (folder / "schemathesis.toml").write_text(KNOWS_THE_SESSION, encoding="utf-8")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run", described),
-        *("--url", url, "-H", f"Authorization: Bearer {KEY}", "--checks", "all", "--max-examples", "10"),
-        *("--generation-deterministic", "--no-color", *options),
+        *("--url", url, "-H", f"Authorization: Bearer {KEY}", "--checks", "all"),
+        *("--max-examples", str(examples), "--generation-deterministic", "--no-color", *options),
         *("--report", "json", "--report-json-path", folder / "report.json"),
         cwd=folder,
         stdout=asyncio.subprocess.PIPE,
