@@ -20,7 +20,7 @@ from server.security import origin_is_allowed
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-PROXY_HEADERS = frozenset({"forwarded", "via", "x-real-ip"})
+PROXY_HEADERS = frozenset({"cf-connecting-ip", "forwarded", "true-client-ip", "via", "x-client-ip", "x-real-ip"})
 FORWARDED_PREFIX = "x-forwarded-"
 BASIC = 'Basic realm="researcher", charset="UTF-8"'
 BEARER = "Bearer"

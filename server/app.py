@@ -36,7 +36,7 @@ from server.metrics import Metrics, MetricsMiddleware
 from server.openapi import Description
 from server.operations import Operation, routes
 from server.pages import STATIC, HashedFiles, content_hash, participant_page
-from server.security import SecurityMiddleware
+from server.security import SecurityMiddleware, on_unforeseen
 from server.settings import ServerSettings, load_settings
 from server.websocket import participant_socket
 from server.workforce import routes as workforce
@@ -126,7 +126,7 @@ def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
             Middleware(MetricsMiddleware, metrics=counts),
             Middleware(SecurityMiddleware, settings=settings, is_demo=experiment.entry.mode == "demo"),
         ],
-        exception_handlers=EXCEPTION_HANDLERS,
+        exception_handlers={**EXCEPTION_HANDLERS, Exception: on_unforeseen},
         lifespan=lifespan,
     )
 

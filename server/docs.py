@@ -154,8 +154,17 @@ def _curl(base: str, path: str, method: str, operation: Described) -> str:
     if "requestBody" in operation:
         example = operation["requestBody"]["content"]["application/json"].get("example", {})
         lines.append("-H 'Content-Type: application/json'")
-        lines.append(f"-d {shlex.quote(json.dumps(example, ensure_ascii=False, indent=2))}")
+        lines.append(f"-d {_quoted(json.dumps(example, ensure_ascii=False, indent=2))}")
     return " \\\n  ".join(lines)
+
+
+OUT_OF_QUOTES = """"'"$SESSION_ID"'\""""
+"""A variable, in a text that the shell is given in single quotes."""
+
+
+def _quoted(body: str) -> str:
+    """Return a body for a shell, its session's id as the variable that the addresses have, too."""
+    return re.sub(r'(?<="session_id": )"[^"]*"', lambda _: OUT_OF_QUOTES, shlex.quote(body))
 
 
 def _method(method: str) -> str:

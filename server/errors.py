@@ -38,6 +38,7 @@ STATUS = {
     "session_paused": 409,
     "turn_limit": 409,
     "round_in_progress": 409,
+    "branch_changed": 409,
     "idempotency_conflict": 409,
     "memory_disabled": 409,
     "session_over": 409,
@@ -136,16 +137,9 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     return response
 
 
-async def on_unforeseen(request: Request, error: Exception) -> Response:
-    """An error of ours: the traceback goes to the server log, and nothing of it to whoever asked."""
-    logger.error("request %s failed", request.scope.get("request_id", ""), exc_info=error)
-    return envelope(request, RequestRefused("internal_error", "An unexpected error occurred."))
-
-
 EXCEPTION_HANDLERS = {
     RequestRefused: on_refused,
     StoreError: on_storage_failure,
     LogError: on_storage_failure,
     HTTPException: on_http_exception,
-    Exception: on_unforeseen,
 }

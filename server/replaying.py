@@ -18,14 +18,30 @@ from simulation.codec import Record, encode
 
 
 def run(logs: Sequence[Path], *, as_json: bool) -> bool:
-    """Replay `logs` and print what came of them; return whether every record was the same. Raise InvalidSettings."""
-    outcomes = [(log, _outcome(log)) for log in logs]
+    """Replay `logs` and print what came of them; return whether every record was the same.
+
+    Raise InvalidSettings for files that are no logs, when the others have been replayed.
+    """
+    outcomes, problems = _outcomes(logs)
     if as_json:
         print(json.dumps([_as_json(log, each) for log, each in outcomes], ensure_ascii=False, indent=2))  # noqa: T201
     else:
         for log, outcome in outcomes:
             _print(log, outcome)
+    if problems:
+        raise InvalidSettings(problems)
     return all(outcome.difference is None for _, outcome in outcomes)
+
+
+def _outcomes(logs: Sequence[Path]) -> tuple[list[tuple[Path, Replay]], list[str]]:
+    outcomes: list[tuple[Path, Replay]] = []
+    problems: list[str] = []
+    for log in logs:
+        try:
+            outcomes.append((log, _outcome(log)))
+        except InvalidSettings as error:
+            problems += error.problems
+    return outcomes, problems
 
 
 def _outcome(log: Path) -> Replay:

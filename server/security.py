@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import uuid
 from functools import lru_cache, partial
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.errors import RequestRefused, envelope
 from server.settings import ServerSettings
+
+logger = logging.getLogger("chatroom.http")
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -46,7 +50,7 @@ class SecurityMiddleware:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                _add_headers(MutableHeaders(scope=message), request_id, scope["scheme"])
+                add_headers(MutableHeaders(scope=message), request_id, scope["scheme"])
             await send(message)
 
         if refused := self._refusal(connection):
@@ -80,7 +84,7 @@ def _request_id(connection: HTTPConnection) -> str:
     return given if _SAFE_REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
 
 
-def _add_headers(headers: MutableHeaders, request_id: str, scheme: str) -> None:
+def add_headers(headers: MutableHeaders, request_id: str, scheme: str) -> None:
     headers["X-Request-ID"] = request_id
     for name, value in _ALWAYS.items():
         headers[name] = value
@@ -89,6 +93,18 @@ def _add_headers(headers: MutableHeaders, request_id: str, scheme: str) -> None:
     headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else API_POLICY)
     if scheme == "https":
         headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+
+
+async def on_unforeseen(request: Request, error: Exception) -> Response:
+    """An error of ours: the traceback goes to the server log, and nothing of it to whoever asked.
+
+    Starlette answers with this outside of every middleware, so it carries its headers by itself.
+    """
+    request_id = request.scope.get("request_id", "")
+    logger.error("request %s failed", request_id, exc_info=error)
+    answer = envelope(request, RequestRefused("internal_error", "An unexpected error occurred."))
+    add_headers(answer.headers, request_id, request.url.scheme)
+    return answer
 
 
 def origin_is_allowed(connection: HTTPConnection) -> bool:

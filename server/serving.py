@@ -94,6 +94,7 @@ def banner(settings: ServerSettings, experiment: Experiment, why: str, listener:
         "conditions": _conditions(experiment),
         "model": _model(experiment, why),
         "page": f"{address(listener)}   {_entry(experiment)}",
+        "workforce": f"{address(listener)}workforce   for researchers; REST: {address(listener)}docs",
         "logs": f"{settings.log_dir}/  ({_sync(settings)})",
     }
     lines = "\n".join(f"  {name:<11} {value}" for name, value in rows.items() if value)

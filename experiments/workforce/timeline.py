@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import datetime
 from bisect import insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from math import ceil
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from experiments.workforce.tasks import Task, TaskBoard
 
@@ -112,7 +112,24 @@ def people_in(context: Mapping[str, Any]) -> dict[str, float]:
     return {role: float(n) for role, n in counts if _is_number(n) and LEAST_PEOPLE <= n <= MOST_PEOPLE}
 
 
-def _is_number(value: object) -> bool:
+def unfit_people(context: Mapping[str, Any], roles: Collection[str]) -> str:
+    """Return what of the context's `people` counts for nothing, and why; nothing if all of it counts."""
+    said = context.get("people", {})
+    if not isinstance(said, Mapping):
+        return 'the context\'s people is no object of numbers by role, such as {"engineering_lead": 8}'
+    wrong = [f"{role}: {_why_unfit(role, n, roles)}" for role, n in said.items() if _why_unfit(role, n, roles)]
+    return f"of the context's people, this does not count: {'; '.join(wrong)}" if wrong else ""
+
+
+def _why_unfit(role: str, count: object, roles: Collection[str]) -> str:
+    if role not in roles:
+        return "no role of this session"
+    if _is_number(count) and LEAST_PEOPLE <= count <= MOST_PEOPLE:
+        return ""
+    return f"no number from {LEAST_PEOPLE} to {MOST_PEOPLE:,}"
+
+
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -70,6 +70,8 @@ class RoundAnswer(Shape):
     """A round. While it is played, and after it has failed, `agent_responses` holds whoever has answered."""
 
     session_id: str
+    model: str
+    """Who answers: `provider:model`; `scripted` is no model, but lines written before."""
     turn_number: int
     status: Literal["completed", "in_progress", "failed"]
     user_input: str | None
@@ -219,6 +221,8 @@ class BranchProgress(Branch):
 class WhatIfAnswer(Shape):
     id: str
     session_id: str
+    model: str
+    """Who answers: `provider:model`; `scripted` is no model, but lines written before."""
     base_turn: int
     name: str | None
     description: str | None

@@ -252,7 +252,7 @@ OPERATIONS = [
         {200: WhatIfAnswer},
         body=WhatIfRequest,
         takes_idempotency_key=True,
-        errors=("not_found", "idempotency_conflict", *MODEL, "not_admitting"),
+        errors=("not_found", "idempotency_conflict", "branch_changed", *MODEL, "not_admitting"),
         description="The session is not touched. Both branches are sessions of their own, which can be read and "
         "continued. Meanwhile, `GET /simulate/{session_id}/what-ifs` tells how far they are.",
         example={

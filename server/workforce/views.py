@@ -55,6 +55,7 @@ class Table(NamedTuple):
     """
 
     session_id: str
+    model: str
     names: Mapping[str, str]
     speakers: Mapping[str, str]
     begins_on: date
@@ -66,6 +67,7 @@ class Table(NamedTuple):
 def table_of(state: WorkforceState) -> Table:
     return Table(
         session_id=state.start.session_id,
+        model=model_of(state),
         names={role.role: role.name for role in state.premises.roles},
         speakers={role.role: role.name for role in state.premises.active_roles},
         begins_on=date.fromisoformat(state.start.created_at[:10]),
@@ -97,6 +99,7 @@ def round_answer(table: Table, one: Played) -> RoundAnswer:
     status = _round_status(done)
     return RoundAnswer(
         session_id=table.session_id,
+        model=table.model,
         turn_number=number,
         status=status,
         user_input=done.started.user_input,
@@ -109,7 +112,7 @@ def round_answer(table: Table, one: Played) -> RoundAnswer:
         next_suggested_action=done.completed.next_action if done.completed else None,
         project_timeline=schedule,
         function_point_estimation=points,
-        basis=_round_basis(table, done, board, schedule, points),
+        basis=_round_basis(table, done, board, schedule, points, timeline.unfit_people(one.context, table.names)),
         formulas=FORMULAS if table.has_analytics else {},
     )
 
@@ -142,12 +145,11 @@ def _milliseconds(done: Round) -> int | None:
 
 
 def _round_basis(
-    table: Table, done: Round, board: TaskBoard | None, schedule: Timeline | None, points: object
+    table: Table, done: Round, board: TaskBoard | None, schedule: Timeline | None, points: object, unfit: str
 ) -> dict[str, str]:
     basis: dict[str, str] = {}
     if done.completed is None:
-        basis["coordinator_summary"] = basis["duration_ms"] = "the round is not completed"
-        basis["next_suggested_action"] = "the round is not completed"
+        basis |= dict.fromkeys(("coordinator_summary", "duration_ms", "next_suggested_action"), _why_open(table, done))
     elif done.completed.next_action is None:
         basis["next_suggested_action"] = "the coordinator has named none"
     if not table.has_analytics:
@@ -155,9 +157,20 @@ def _round_basis(
         return basis
     if schedule is None and board is not None:
         basis["project_timeline"] = why_no_timeline(board) or "no task has an effort"
+    if schedule is not None and unfit:
+        basis["people"] = unfit
     if points is None:
         basis["function_point_estimation"] = NO_ESTIMATE
     return basis
+
+
+def _why_open(table: Table, done: Round) -> str:
+    if done.is_in_progress:
+        return "the round is in progress"
+    if done.failed is None:
+        return "the server was stopped while the round was played"
+    role, reason = done.failed.agent_name, done.failed.reason.replace("_", " ")
+    return f"the model gave no answer to {table.names.get(role, f'the {role}')} ({reason})"
 
 
 def _response(done: Round, answer: AgentAnswered, figures: AnswerFigures | None) -> AgentResponse:
@@ -201,6 +214,11 @@ def config_of(state: WorkforceState) -> Config:
     )
 
 
+def model_of(state: WorkforceState) -> str:
+    choice = state.parameters.language_model
+    return f"{choice.provider}:{choice.model}"
+
+
 def start_answer(look: Look) -> StartAnswer:
     state = look.state
     agents = [role.role for role in state.premises.active_roles]
@@ -221,7 +239,7 @@ def _status(state: WorkforceState) -> Literal["active", "paused", "completed", "
 
 def state_answer(look: Look, open_round: RoundAnswer | None) -> StateAnswer:
     state = look.state
-    start, choice = state.start, state.parameters.language_model
+    start = state.start
     return StateAnswer(
         session_id=start.session_id,
         name=start.name,
@@ -233,7 +251,7 @@ def state_answer(look: Look, open_round: RoundAnswer | None) -> StateAnswer:
         config=config_of(state),
         context=dict(state.premises.context),
         agent_states=[_agent_state(state, role) for role in state.premises.roles],
-        model=f"{choice.provider}:{choice.model}",
+        model=model_of(state),
         fork=None if start.fork is None else Fork.model_validate(start.fork),
         round=open_round,
         created_at=start.created_at,

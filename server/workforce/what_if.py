@@ -25,7 +25,7 @@ from server.errors import RequestRefused
 from server.workforce.answers import Branch, BranchProgress, WhatIfAnswer, WhatIfList, WhatIfListed
 from server.workforce.shapes import AgentModification, NextRequest, WhatIfRequest
 from server.workforce.table import Simulator, asked_sha256, key_sha256, problem
-from server.workforce.views import COMPARISON_FORMULAS
+from server.workforce.views import COMPARISON_FORMULAS, model_of
 from simulation.codec import Record
 from simulation.workforce.events import SessionForked, WorkforceStarted
 from simulation.workforce.forking import until
@@ -36,6 +36,10 @@ logger = logging.getLogger("chatroom.workforce")
 
 KINDS = ("base", "modified")
 BRANCHES_AT_ONCE = 8
+CHANGED = (
+    "Round {1} of the branch {0} was played by somebody else before the what-if had done so. Nothing can be compared: "
+    "ask for the what-if anew, with another Idempotency-Key."
+)
 MAX_SCENARIO_CHARACTERS = 20_000
 """With everything that what-ifs of what-ifs have added."""
 
@@ -138,15 +142,17 @@ class WhatIfs:
         """
         async with self._places:
             try:
-                if not await self._is_forked(branch):
+                if not await self._is_forked(planned, branch):
                     await self._fork(planned, branch, records)
                 await self._play_rounds(planned, branch)
             except (RequestRefused, StoreError, LogError) as failure:
                 return failure
         return None
 
-    async def _is_forked(self, branch: Branch) -> bool:
-        """Whether a branch is there. One whose first records were cut off by a power cut is no branch, and goes."""
+    async def _is_forked(self, planned: Planned, branch: Branch) -> bool:
+        """Whether a branch is there, as the what-if has left it. One whose first records were cut off by a power cut is
+        no branch, and goes.
+        """
         try:
             look = await self._desk.look(branch.session_id)
         except RequestRefused:
@@ -154,7 +160,9 @@ class WhatIfs:
             return False
         if not look.state.is_forked:
             await self._desk.delete(branch.session_id)
-        return look.state.is_forked
+            return False
+        _rounds(planned, look.state)  # nobody is asked for a comparison that cannot be made
+        return True
 
     async def _fork(self, planned: Planned, branch: Branch, records: Sequence[Record]) -> None:
         parent, request, base_turn = records[0].event, planned.request, planned.row.base_turn
@@ -195,7 +203,7 @@ class WhatIfs:
         for turn in range(first, first + planned.request.num_turns_to_simulate):
             said = planned.request.user_input if turn == first else None
             asked = NextRequest(session_id=branch.session_id, user_input=said)
-            await self._simulator.play_round(asked, f"{planned.row.id}:{turn}", planned.row.created_at)
+            await self._simulator.play_round(asked, _key_of(planned, turn), planned.row.created_at)
 
     async def _compared(self, planned: Planned) -> WhatIfAnswer:
         states: dict[tuple[str, int], WorkforceState] = {}
@@ -210,6 +218,7 @@ class WhatIfs:
         return WhatIfAnswer(
             id=planned.row.id,
             session_id=planned.row.session_id,
+            model=model_of(states["base", 1]),
             base_turn=planned.row.base_turn,
             name=request.name,
             description=request.description,
@@ -271,10 +280,20 @@ def _sent(request: BaseModel) -> dict[str, Any]:
     return request.model_dump(exclude_unset=True)
 
 
+def _key_of(planned: Planned, turn: int) -> str:
+    return f"{planned.row.id}:{turn}"
+
+
 def _rounds(planned: Planned, state: WorkforceState) -> tuple[PlayedRound, ...]:
-    """Return the rounds that a branch has played for the what-if; it may have gone on since."""
+    """Return the rounds that a branch has played for the what-if; it may have gone on since.
+
+    Raise RequestRefused if somebody else has played one of them: the branches were not compared under one condition.
+    """
     first = planned.row.base_turn
     done = state.rounds[first : first + planned.request.num_turns_to_simulate]
+    for turn, each in enumerate(done, start=first + 1):
+        if key_sha256(_key_of(planned, turn)) not in each.keys:
+            raise RequestRefused("branch_changed", CHANGED.format(state.start.session_id, turn))
     return tuple(
         PlayedRound(turn_number=each.started.turn_number, answers=each.said, completed=each.completed)
         for each in done

@@ -36,6 +36,7 @@ _PEOPLE = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+_BUDGET = re.compile(r"budget|funding", re.IGNORECASE)
 _ABOUT_MONEY = re.compile(r"budget|fund|spend|money|cost", re.IGNORECASE)
 _ABOUT_TIME = re.compile(r"deadline|timeline|time|schedule|duration|date", re.IGNORECASE)
 _ABOUT_PEOPLE = re.compile(r"team|engineer|developer|headcount|staff|people", re.IGNORECASE)
@@ -105,6 +106,8 @@ def find_facts(scenario: str, context: Mapping[str, Any], user_input: str | None
     money = _with_notes(last, context, user_input or "")
     if is_cut and first is not None and money == first:
         money = _cut(first, [scenario, *(as_text(each) for each in context.values()), user_input or ""])
+    if is_cut and first is not None and money is not None and money.amount > first.amount:
+        first = None  # cut to more than before: that was another amount
     given, newest = _durations(scenario)
     time = _noted_duration(context) or newest
     had, people = _people(scenario), _noted_people(context, _people(scenario))
@@ -140,8 +143,12 @@ def _sentences_about(subject: re.Pattern[str], text: str) -> str:
 
 @lru_cache(maxsize=256)
 def _budgets(scenario: str) -> tuple[Money | None, Money | None]:
-    """The first and the last amount of the sentences on money, else of all sentences."""
-    found = list(_amounts(_sentences_about(_ABOUT_MONEY, scenario))) or list(_amounts(scenario))[:1]
+    """The first and the last amount of the sentences on the budget, else on money, else the first of all."""
+    found = (
+        _next_to_budget(_sentences_about(_BUDGET, scenario))
+        or [*_amounts(_sentences_about(_ABOUT_MONEY, scenario))]
+        or [*_amounts(scenario)][:1]
+    )
     found = list(dropwhile(lambda each: each.is_difference, found))  # less by so much: nobody knows than what
     if not found:
         return None, None
@@ -149,6 +156,16 @@ def _budgets(scenario: str) -> tuple[Money | None, Money | None]:
     for each in found[1:]:
         last = _next_amount(last, each)
     return found[0], last
+
+
+def _next_to_budget(text: str) -> list[Money]:
+    """Return the amounts of `text`, from the one on that stands closest to where the budget is first named."""
+    named = _BUDGET.search(text)
+    if named is None:
+        return []
+    places = [found.span() for found in _MONEY.finditer(text)]
+    apart = [max(start - named.end(), named.start() - end) for start, end in places]
+    return [*_amounts(text[places[apart.index(min(apart))][0] :])] if apart else []
 
 
 def _amounts(text: str) -> Iterator[Money]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log, sqrt
 from typing import Any
 
@@ -24,12 +24,21 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(slots=True)
 class Memory:
-    """`accessed_in` is the round in which it was last recalled, or else the one after which it was stored."""
+    """`accessed_in` is the round in which it was last recalled, or else the one after which it was stored; `bag` is its
+    words, counted when it is first looked at.
+    """
 
     stored: MemoryStored
     accessed_in: int
     access_count: int = 0
     last_accessed_at: str | None = None
+    _bag: Counter[str] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def bag(self) -> Counter[str]:
+        if self._bag is None:
+            self._bag = Counter(_words(f"{self.stored.key} {texts_in(self.stored.content)}"))
+        return self._bag
 
     def is_alive(self, moment: str) -> bool:
         """Whether it has not expired at `moment` (both are RFC 3339 in UTC with microseconds, and sort as text)."""
@@ -52,7 +61,7 @@ def recall(memories: Iterable[Memory], query: str, moment: str, turn_number: int
     alive = [memory for memory in memories if memory.is_alive(moment)]
     recency = [DECAY_PER_ROUND ** (turn_number - memory.accessed_in) for memory in alive]
     importance = [memory.stored.importance for memory in alive]
-    relevance = _relevance([_text(memory.stored) for memory in alive], query)
+    relevance = _relevance([memory.bag for memory in alive], query)
     scores = map(sum, zip(*map(_scaled, (recency, importance, relevance)), strict=True))
     ranked = sorted(zip(scores, range(len(alive)), strict=True), reverse=True)
     return tuple(alive[index].stored for _, index in ranked[:RECALLED])
@@ -63,8 +72,7 @@ def _scaled(values: Sequence[float]) -> list[float]:
     return [round((value - low) / (high - low), 9) if high > low else 1.0 for value in values]
 
 
-def _relevance(texts: Sequence[str], query: str) -> list[float]:
-    bags = [Counter(_words(text)) for text in texts]
+def _relevance(bags: Sequence[Counter[str]], query: str) -> list[float]:
     holding = Counter(word for bag in bags for word in bag)
     rarity = {word: log((1 + len(bags)) / (1 + count)) + 1 for word, count in holding.items()}
     asked = _weighted(Counter(_words(query)), rarity)
@@ -83,10 +91,6 @@ def _cosine(one: Mapping[str, float], other: Mapping[str, float]) -> float:
     shared = sum(weight * other[word] for word, weight in one.items() if word in other)
     length = sqrt(sum(w * w for w in one.values()) * sum(w * w for w in other.values()))
     return shared / length if length else 0.0
-
-
-def _text(stored: MemoryStored) -> str:
-    return f"{stored.key} {texts_in(stored.content)}"
 
 
 def texts_in(value: Any) -> str:

@@ -142,7 +142,9 @@ async def test_a_round_that_fails_keeps_what_was_said_and_is_taken_up_where_it_s
             provider.fake.queue("blocked")
             await desk.box.fill("What is the date?")
             await desk.presses("Next round")
-            await expect(page.get_by_role("alert")).to_contain_text("Round 1 has stopped", timeout=15_000)
+            await expect(page.get_by_role("alert")).to_contain_text(
+                "Round 1 has stopped: the model gave no answer to", timeout=15_000
+            )
             await expect(page.locator(".voice")).to_have_count(3)
             await expect(desk.box).to_have_value("What is the date?")
             await page.reload()

@@ -121,6 +121,8 @@ async def test_an_unforeseen_error_tells_nothing(tmp_path: Path, monkeypatch):
         answer = await client.post("/session/start", json={"token": "1234"})
         assert (answer.status_code, answer.json()["error"]) == (500, "internal_error")
         assert "secret" not in answer.text
+        assert answer.headers["x-request-id"] == answer.json()["request_id"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
         assert (await client.get("/health")).status_code == 200
 
 

@@ -185,6 +185,13 @@ class TestReplay:
         assert shown.returncode == 2
         assert shown.stderr.count("x.json") == 1
 
+    async def test_what_is_no_log_keeps_no_other_from_being_replayed(self, folder: Path, log: Path):
+        (folder / "x.json").touch()
+        shown = await chatroom("replay", "x.json", str(log), folder=folder)
+        assert shown.returncode == 2
+        assert "all the same" in shown.stdout
+        assert "x.json" in shown.stderr
+
 
 def forge(log: Path) -> None:
     log.write_text(log.read_text().replace('"sender":"Alice"', '"sender":"Bob"', 1))

@@ -91,7 +91,7 @@ class SessionView {
   }
 
   #drawHead() {
-    const { name, scenario, status, current_turn, max_turns, fork } = this.#session.state;
+    const { name, scenario, status, current_turn, max_turns, fork, model } = this.#session.state;
     const drawn = JSON.stringify([name, scenario, status, current_turn, fork]);
     if (drawn === this.#drawnHead) return;
     this.#drawnHead = drawn;
@@ -100,7 +100,7 @@ class SessionView {
     heading.tabIndex = -1;
     const origin = fork && make("p", "quiet", `${fork.kind === "base" ? "Base branch" : "Changed branch"} of a what-if, run ${fork.run}. `, link("Back to it", `#${fork.parent}/what-if/${fork.what_if}`));
     this.#head.replaceChildren(
-      make("div", "session-line", heading, statusPill(status), make("span", "quiet", `${current_turn} of ${max_turns} rounds`)),
+      make("div", "session-line", heading, statusPill(status), make("span", "quiet", `${current_turn} of ${max_turns} rounds`), ...(isScripted(model) ? [scripted()] : [])),
       ...(origin ? [origin] : []),
       make("p", "scenario", scenario),
     );
@@ -144,6 +144,15 @@ class SessionView {
     }
     return new Table(this.#session);
   }
+}
+
+/** @param {string} model */
+const isScripted = (model) => model.startsWith("scripted:");
+
+function scripted() {
+  const made = make("span", "pill", "Scripted answers");
+  made.title = "No model speaks here: the lines were written beforehand, and what a script says of a change is no finding. LLM_PROVIDER and LLM_MODEL set a model up.";
+  return made;
 }
 
 /** @param {string} text */

@@ -327,7 +327,7 @@ class Composer {
     }
     if (open?.status === "failed" && !isOver) {
       const silent = open.awaited.map((role) => cast.nameOf(role)).join(", ");
-      const text = `Round ${open.turn_number} has stopped: the model gave no answer. What was answered is kept; still to come: ${silent}.`;
+      const text = `Round ${open.turn_number} has stopped: ${open.basis.coordinator_summary}. What was answered is kept; still to come: ${silent}.`;
       return [notice(text, "problem", button("primary", "Try again", () => this.#again()))];
     }
     if (isOver) return [notice(state.status === "failed" ? "The session has ended with an error." : "All rounds have been played. A what-if can still be asked of any of them.")];
@@ -384,12 +384,8 @@ class Composer {
     const details = detailsOf(answer);
     const others = tellProblems(this.#form, details).map((each) => each.message);
     const isFailed = this.#session.open?.status === "failed";
+    if (isFailed && answer.status >= 500) return; // the notices tell why
     const again = answer.status === 0 && !isFailed ? [button("primary", "Try again", () => this.#again())] : [];
-    if (isFailed && answer.status >= 500) {
-      const reasons = details.map(({ field: role, message }) => `${this.#session.cast.nameOf(role)}: ${words(message).toLocaleLowerCase()}.`);
-      this.#told.querySelector(".notice p")?.append(make("span", "reason", reasons.join(" ")));
-      return;
-    }
     this.#told.replaceChildren(notice([problemOf(answer), ...others].join(" "), "problem", ...again));
   }
 

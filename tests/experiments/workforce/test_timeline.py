@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.workforce.tasks import Task, TaskBoard
-from experiments.workforce.timeline import MOST_WORKING_DAYS, Timeline, people_in, timeline, why_no_timeline
+from experiments.workforce.timeline import (
+    MOST_WORKING_DAYS,
+    Timeline,
+    people_in,
+    timeline,
+    unfit_people,
+    why_no_timeline,
+)
 
 NAMES = {"pm": "Product Manager", "dev": "Engineering Lead"}
 MONDAY = datetime.date(2026, 3, 2)
@@ -212,5 +219,14 @@ def test_a_role_that_is_several_people_is_faster(people, days):
 @pytest.mark.parametrize(
     "said", [None, 3, {"pm": 0}, {"pm": -1}, {"pm": 0.0001}, {"pm": 1e17}, {"pm": True}, {"pm": "two"}, ["pm"]]
 )
-def test_people_that_are_no_number_are_one(said):
+def test_people_that_are_no_number_are_one_and_that_is_told(said):
     assert people_in({"people": said}) == {}
+    assert "people" in unfit_people({"people": said}, NAMES)
+
+
+def test_people_are_told_by_role_where_they_count_for_nothing():
+    assert unfit_people({}, NAMES) == unfit_people({"people": {"pm": 2}}, NAMES) == ""
+    told = unfit_people({"people": {"pm": 2, "dev": "two", "clown": 3}}, NAMES)
+    assert "dev: no number" in told
+    assert "clown: no role" in told
+    assert "pm" not in told

@@ -74,6 +74,7 @@ async def test_a_failed_model_is_502_or_503_and_the_round_goes_on_later(tmp_path
             assert (state["status"], state["round"]["status"], state["current_turn"]) == ("active", "failed", 0)
             assert [each["agent_role"] for each in state["round"]["agent_responses"]] == ["ceo", "pm"]
             assert state["round"]["awaited"] == ["engineering_lead", "designer", "coordinator"]
+            assert "no answer to Engineering Lead" in state["round"]["basis"]["coordinator_summary"]
             provider.fake.behaves("ok")
             played = await researcher.plays(session_id, "another-key", user_input="go")
             for key in ("key", "another-key"):  # both were used for this round
@@ -128,6 +129,8 @@ async def test_a_server_killed_in_the_middle_of_a_round_completes_it(tmp_path: P
         provider.fake.requests.clear()
         with Process(*command, folder=tmp_path, environment=settings) as second:
             async with visiting(await url_of(second)) as researcher:
+                stopped = (await researcher.state(session_id))["round"]
+                assert stopped["basis"]["duration_ms"] == "the server was stopped while the round was played"
                 played = await researcher.plays(session_id, "key", user_input="go")
                 assert [each["agent_role"] for each in played["agent_responses"]] == SEVEN
                 assert await researcher.plays(session_id, "key", user_input="go") == played

@@ -186,6 +186,7 @@ async def test_what_ifs_are_listed_and_read_again(researcher):
     assert [(each["name"], each["is_complete"]) for each in listed] == [("first", True)]
     assert [each["turns_played"] for each in listed[0]["branches"]] == [2, 2]
     assert await researcher.gets(f"/simulate/{session_id}/what-ifs/{found['id']}") == found
+    assert found["model"].startswith("scripted:")
     unknown = await researcher.asks("GET", f"/simulate/{session_id}/what-ifs/{session_id}")
     assert unknown.status_code == 404
 
@@ -276,6 +277,28 @@ async def test_a_what_if_broken_off_while_it_forked_is_finished_with_its_key(tmp
         assert await researcher.wonders(session_id, HALVED, num_turns_to_simulate=1, key="key") == expected
         assert replay(server.log_of(branch)).difference is None
         assert (await researcher.gets("/simulations?branches=true"))["total"] == 3
+
+
+async def test_a_branch_that_somebody_else_went_on_with_is_compared_with_nothing(tmp_path):
+    """The what-if was broken off when its branches were forked, and a round of another key came before its own."""
+    async with serving(tmp_path) as server, visiting(server.http) as researcher:
+        session_id = await played(researcher)
+        found = await researcher.wonders(session_id, HALVED, num_turns_to_simulate=1, key="key")
+    branch = branch_of(found, "modified")
+    path = server.log_dir / f"{branch}.json"
+    lines = path.read_bytes().splitlines(keepends=True)
+    fork = next(i for i, line in enumerate(lines) if b'"session_forked"' in line)
+    path.write_bytes(b"".join(lines[: fork + 1]))
+    with sqlite3.connect(tmp_path / "data" / "chatroom.sqlite") as database:
+        database.execute("UPDATE what_ifs SET answer = NULL")
+    async with serving(tmp_path) as server, visiting(server.http) as researcher:
+        await researcher.plays(branch, user_input="I was here first.")
+        body = {"session_id": session_id, "modifications": [HALVED], "num_turns_to_simulate": 1}
+        answer = await researcher.asks("POST", "/simulate/what-if", body, "key")
+        assert (answer.status_code, answer.json()["error"]) == (409, "branch_changed")
+        assert len(await researcher.rounds(branch)) == 3, "none was played for a comparison that cannot be made"
+        again = await researcher.asks("POST", "/simulate/what-if", body, "another-key")
+        assert again.status_code == 200
 
 
 async def test_a_branch_of_a_session_that_was_over_is_replayed(desk):

@@ -545,6 +545,8 @@ def test_a_cut_asked_about_in_one_round_stays_in_the_hours():
         (LAUNCH, {"team_size": 5, "timeline": "6 weeks"}, None, {"people": "5 engineers", "time": "6 weeks"}),
         (LAUNCH, {"team": "five developers"}, None, {"people": "5 developers"}),
         (LAUNCH, {}, "What if the budget were €1.2M?", {"money": "€1.2M"}),
+        ("Marketing cost us $100K. The budget is $500K, cut by half.", {"budget": 250_000}, None, {"before": "$500K"}),
+        ("We have spent $100K of a $500K budget.", {}, None, {"money": "$500K"}),
         ("Spend 40,000 euros in one year", {}, None, {"money": "40,000 euros", "time": "1 year"}),
     ],
 )
@@ -558,6 +560,12 @@ def test_figures_that_are_not_there_are_not_claimed():
     table = Table("Launch a better search for our customers.").play(12)
     words = " ".join(answer.content for answers in table.rounds for answer in answers)
     assert not re.search(r"[$€£]\s?\d|\d+ (months|engineers|weeks)", words)
+
+
+def test_a_cut_to_more_than_before_was_a_cut_of_something_else():
+    facts = find_facts("We have $100K in the bank.", {"budget": "cut to $250K"}, None, is_cut=True)
+    assert facts.changed == ()
+    assert "before" not in facts.slots
 
 
 def test_a_cut_by_an_unknown_amount_leaves_no_amount():
