@@ -214,7 +214,7 @@ async def test_a_session_is_paused_resumed_and_deleted(browser, tmp_path):
         await desk.turns_to("Session")
         await expect(page.locator(".settings")).to_contain_text(f"{desk.session_id}.json")
         await desk.presses("Pause the session")
-        await expect(page.locator(".session-head .pill")).to_have_text("Paused")
+        await expect(page.locator(".session-head .pill")).to_have_text(["Paused", "Scripted answers"])
         await desk.turns_to("Table")
         await expect(desk.box).to_be_hidden()
         await desk.presses("Resume")

@@ -71,7 +71,7 @@ export class TimelinePanel {
       ),
       legend(timeline, cast),
       gantt(timeline, cast, this.#width || 900),
-      ...Object.values(timeline.basis).map((text) => make("p", "note", sentence(text))),
+      ...[...Object.values(timeline.basis), round.basis.people ?? ""].filter(Boolean).map((text) => make("p", "note", sentence(text))),
       fold("The same as a table", "table", asTable(timeline, cast), milestones(timeline)),
       formulas(round, ["duration_days", "start_date", "end_date", "total_duration_days", "critical_path", "slack_days", "milestones", "tasks", "dependencies", "assigned_agent"]),
     );
