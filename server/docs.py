@@ -158,13 +158,9 @@ def _curl(base: str, path: str, method: str, operation: Described) -> str:
     return " \\\n  ".join(lines)
 
 
-OUT_OF_QUOTES = """"'"$SESSION_ID"'\""""
-"""A variable, in a text that the shell is given in single quotes."""
-
-
 def _quoted(body: str) -> str:
-    """Return a body for a shell, its session's id as the variable that the addresses have, too."""
-    return re.sub(r'(?<="session_id": )"[^"]*"', lambda _: OUT_OF_QUOTES, shlex.quote(body))
+    """Return a body for a shell, in single quotes but for its session's id: the variable that addresses have, too."""
+    return re.sub(r'(?<="session_id": ")[^"]*', "'\"$SESSION_ID\"'", shlex.quote(body))
 
 
 def _method(method: str) -> str:

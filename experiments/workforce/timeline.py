@@ -109,7 +109,7 @@ def people_in(context: Mapping[str, Any]) -> dict[str, float]:
     """
     said = context.get("people")
     counts = said.items() if isinstance(said, Mapping) else ()
-    return {role: float(n) for role, n in counts if _is_number(n) and LEAST_PEOPLE <= n <= MOST_PEOPLE}
+    return {role: float(count) for role, count in counts if _is_count(count)}
 
 
 def unfit_people(context: Mapping[str, Any], roles: Collection[str]) -> str:
@@ -117,20 +117,18 @@ def unfit_people(context: Mapping[str, Any], roles: Collection[str]) -> str:
     said = context.get("people", {})
     if not isinstance(said, Mapping):
         return 'the context\'s people is no object of numbers by role, such as {"engineering_lead": 8}'
-    wrong = [f"{role}: {_why_unfit(role, n, roles)}" for role, n in said.items() if _why_unfit(role, n, roles)]
-    return f"of the context's people, this does not count: {'; '.join(wrong)}" if wrong else ""
+    strangers = [f"{role}: no role of this session" for role in said if role not in roles]
+    no_counts = [
+        f"{role}: no number from {LEAST_PEOPLE} to {MOST_PEOPLE:,}"
+        for role, count in said.items()
+        if role in roles and not _is_count(count)
+    ]
+    wrong = "; ".join([*strangers, *no_counts])
+    return f"of the context's people, this does not count: {wrong}" if wrong else ""
 
 
-def _why_unfit(role: str, count: object, roles: Collection[str]) -> str:
-    if role not in roles:
-        return "no role of this session"
-    if _is_number(count) and LEAST_PEOPLE <= count <= MOST_PEOPLE:
-        return ""
-    return f"no number from {LEAST_PEOPLE} to {MOST_PEOPLE:,}"
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _is_count(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and LEAST_PEOPLE <= value <= MOST_PEOPLE
 
 
 def timeline(

@@ -112,7 +112,7 @@ def round_answer(table: Table, one: Played) -> RoundAnswer:
         next_suggested_action=done.completed.next_action if done.completed else None,
         project_timeline=schedule,
         function_point_estimation=points,
-        basis=_round_basis(table, done, board, schedule, points, timeline.unfit_people(one.context, table.names)),
+        basis=_round_basis(table, one, board, schedule, points),
         formulas=FORMULAS if table.has_analytics else {},
     )
 
@@ -145,9 +145,10 @@ def _milliseconds(done: Round) -> int | None:
 
 
 def _round_basis(
-    table: Table, done: Round, board: TaskBoard | None, schedule: Timeline | None, points: object, unfit: str
+    table: Table, one: Played, board: TaskBoard | None, schedule: Timeline | None, points: object
 ) -> dict[str, str]:
     basis: dict[str, str] = {}
+    done = one.round
     if done.completed is None:
         basis |= dict.fromkeys(("coordinator_summary", "duration_ms", "next_suggested_action"), _why_open(table, done))
     elif done.completed.next_action is None:
@@ -157,7 +158,7 @@ def _round_basis(
         return basis
     if schedule is None and board is not None:
         basis["project_timeline"] = why_no_timeline(board) or "no task has an effort"
-    if schedule is not None and unfit:
+    if schedule is not None and (unfit := timeline.unfit_people(one.context, table.names)):
         basis["people"] = unfit
     if points is None:
         basis["function_point_estimation"] = NO_ESTIMATE

@@ -86,7 +86,9 @@ class TestWithoutAKey:
         assert refused is not None
         assert refused.code == "unauthorized"
 
-    @pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Host"])
+    @pytest.mark.parametrize(
+        "name", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Host", "CF-Connecting-IP"]
+    )
     def test_what_comes_through_a_proxy_is_not(self, name):
         assert refusal(asked({name: "127.0.0.1"})) is not None
 

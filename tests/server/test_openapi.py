@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import shlex
+import subprocess
 import sys
 from html import unescape
 from pathlib import Path
@@ -218,6 +219,18 @@ def test_what_a_model_says_is_no_markup_and_an_example_can_be_pasted():
     method, url, *headers, data = words[2:]
     assert (method, url, data) == ("POST", "http://127.0.0.1:8000/said/$SESSION_ID", '{\n  "text": "It\'s <late>"\n}')
     assert headers == ["-H", "Authorization: Bearer $RESEARCHER_KEY", "-H", "Content-Type: application/json", "-d"]
+
+
+def test_an_example_takes_the_session_from_the_shell():
+    asked = next(each for each in operations() if each.path == "/simulate/next")
+    (example,) = re.findall(
+        r"<code>(curl .*?)</code></pre>", unescape(Page(Description([asked]), "v").html("")), re.DOTALL
+    )
+    body = example.partition("-d ")[2]
+    shell = subprocess.run(
+        ["sh", "-c", f"printf %s {body}"], env={"SESSION_ID": "a-b"}, capture_output=True, check=True
+    )
+    assert json.loads(shell.stdout) == {**asked.example, "session_id": "a-b"}
 
 
 async def test_a_method_that_a_path_does_not_have_is_told_those_that_it_has(tmp_path: Path):

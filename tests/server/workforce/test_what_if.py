@@ -258,6 +258,13 @@ async def test_a_scenario_cannot_grow_for_ever(researcher):
     assert (answer.status_code, answer.json()["details"][0]["field"]) == (422, "modifications")
 
 
+def forked(server, branch):
+    """Return a branch's log, its lines, and the index of the one with which it leaves its parent."""
+    path = server.log_dir / f"{branch}.json"
+    lines = path.read_bytes().splitlines(keepends=True)
+    return path, lines, next(i for i, line in enumerate(lines) if b'"session_forked"' in line)
+
+
 @pytest.mark.parametrize("cut", ["nothing", "the fork", "all but the first line", "everything", "all but half a line"])
 async def test_a_what_if_broken_off_while_it_forked_is_finished_with_its_key(tmp_path, cut):
     """The server was killed when a branch's first records were written, and the index did not know of it yet."""
@@ -265,9 +272,7 @@ async def test_a_what_if_broken_off_while_it_forked_is_finished_with_its_key(tmp
         session_id = await played(researcher)
         expected = await researcher.wonders(session_id, HALVED, num_turns_to_simulate=1, key="key")
     branch = branch_of(expected, "modified")
-    path = server.log_dir / f"{branch}.json"
-    lines = path.read_bytes().splitlines(keepends=True)
-    fork = next(i for i, line in enumerate(lines) if b'"session_forked"' in line)
+    path, lines, fork = forked(server, branch)
     kept = {"nothing": fork + 1, "the fork": fork, "all but the first line": 1}.get(cut, 0)
     path.write_bytes(b"".join(lines[:kept]) + (lines[0][:50] if cut == "all but half a line" else b""))
     with sqlite3.connect(tmp_path / "data" / "chatroom.sqlite") as database:
@@ -285,9 +290,7 @@ async def test_a_branch_that_somebody_else_went_on_with_is_compared_with_nothing
         session_id = await played(researcher)
         found = await researcher.wonders(session_id, HALVED, num_turns_to_simulate=1, key="key")
     branch = branch_of(found, "modified")
-    path = server.log_dir / f"{branch}.json"
-    lines = path.read_bytes().splitlines(keepends=True)
-    fork = next(i for i, line in enumerate(lines) if b'"session_forked"' in line)
+    path, lines, fork = forked(server, branch)
     path.write_bytes(b"".join(lines[: fork + 1]))
     with sqlite3.connect(tmp_path / "data" / "chatroom.sqlite") as database:
         database.execute("UPDATE what_ifs SET answer = NULL")
