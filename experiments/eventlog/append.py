@@ -29,6 +29,9 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from experiments.eventlog.chain import Chain
+from simulation.runtime.session import LogSink
+
 logger = logging.getLogger("chatroom.eventlog")
 
 RETRY_SECONDS = 0.5
@@ -105,6 +108,21 @@ class DirectLog:
         self._flush()
         if self._closing and self._retry is None:
             _close(self._pending.descriptor)
+
+
+class SealedLog:
+    """A log whose lines carry the hash chain; `file` is where they go."""
+
+    def __init__(self, file: LogSink, chain: Chain) -> None:
+        self._file = file
+        self._chain = chain
+
+    def append(self, lines: bytes, kept: Kept) -> None:
+        sealed = self._chain.sealed
+        self._file.append(b"".join([sealed(line) for line in lines.splitlines(keepends=True)]), kept)
+
+    def close(self) -> None:
+        self._file.close()
 
 
 class BufferedLog:

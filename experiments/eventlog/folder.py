@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from experiments.errors import LogError, LogExists
-from experiments.eventlog.append import BufferedLog, Committer, DirectLog
+from experiments.eventlog.append import BufferedLog, Committer, DirectLog, SealedLog
+from experiments.eventlog.chain import BEFORE_THE_FIRST, Chain, no_salt
 from experiments.eventlog.reader import read_records
-from experiments.eventlog.repair import repair
+from experiments.eventlog.repair import last_hash, repair
 from simulation.codec import Record
 from simulation.runtime.session import LogSink
 
@@ -40,7 +41,7 @@ class LogFolder:
         path = self.file(session_id)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
         try:
-            return self._sink(os.open(path, flags, 0o600), is_new=True)
+            return self._sink(os.open(path, flags, 0o600), Chain(), is_new=True)
         except FileExistsError:
             raise LogExists(path, "this session has a log already") from None
         except OSError as error:
@@ -51,8 +52,9 @@ class LogFolder:
         path = self.file(session_id)
         repair(path, timestamp)
         records = list(read_records(path))
+        chain = Chain(last_hash(path) or BEFORE_THE_FIRST)
         try:
-            return Reopened(records, self._sink(os.open(path, os.O_WRONLY | os.O_APPEND), is_new=False))
+            return Reopened(records, self._sink(os.open(path, os.O_WRONLY | os.O_APPEND), chain, is_new=False))
         except OSError as error:
             raise LogError(path, f"cannot be opened: {error.strerror}") from error
 
@@ -70,10 +72,10 @@ class LogFolder:
             raise ValueError("a session id is a UUID in its usual form")
         return self.path / f"{session_id}.json"
 
-    def _sink(self, descriptor: int, *, is_new: bool) -> LogSink:
+    def _sink(self, descriptor: int, chain: Chain, *, is_new: bool) -> LogSink:
         if self.sync == "fsync" and self._committer is not None:
-            return self._committer.open(descriptor, self.path if is_new else None)
-        return DirectLog(descriptor)
+            return SealedLog(self._committer.open(descriptor, self.path if is_new else None), chain)
+        return SealedLog(DirectLog(descriptor), chain)
 
 
 class RehearsalFolder:
@@ -83,4 +85,4 @@ class RehearsalFolder:
         self.path = path
 
     def create(self, session_id: str) -> LogSink:
-        return BufferedLog(self.path / f"{session_id}.json")
+        return SealedLog(BufferedLog(self.path / f"{session_id}.json"), Chain(salt=no_salt))

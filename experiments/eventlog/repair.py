@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from experiments.eventlog.chain import BEFORE_THE_FIRST, Chain, seal_of
 from simulation.codec import Record, decode, encode
 from simulation.events import LogRepaired, SessionEnded
 
@@ -28,11 +29,12 @@ def repair(path: Path, timestamp: Callable[[], str]) -> LogRepaired | None:
             return None
         moved_to = _keep_beside(path, torn)
         log.truncate(end)
-        last = _last_record(log, end)
+        line = _last_line(log, end)
+        last = decode(line) if line else None
         event = LogRepaired(elapsed=last.elapsed if last else 0.0, bytes_moved=len(torn), moved_to=moved_to.name)
         if last is not None and not isinstance(last.event, SessionEnded):
             log.seek(end)
-            log.write(encode(Record(last.seq + 1, timestamp(), event)))
+            log.write(_chain_after(line).sealed(encode(Record(last.seq + 1, timestamp(), event))))
         log.flush()
         os.fsync(log.fileno())
         return event
@@ -51,12 +53,25 @@ def _end_of_last_line(log: BinaryIO, size: int) -> int:
     return 0
 
 
-def _last_record(log: BinaryIO, end: int) -> Record | None:
+def last_hash(path: Path) -> bytes | None:
+    """Return the hash of a log's last whole line; None if there is none, or if it has none."""
+    with path.open("rb") as log:
+        seal = seal_of(_last_line(log, _end_of_last_line(log, log.seek(0, os.SEEK_END))))
+    return seal and seal.hash
+
+
+def _chain_after(line: bytes) -> Chain:
+    seal = seal_of(line)
+    return Chain(seal.hash if seal else BEFORE_THE_FIRST)
+
+
+def _last_line(log: BinaryIO, end: int) -> bytes:
+    """Return the line that ends at `end`; empty if there is none."""
     if end == 0:
-        return None
+        return b""
     start = _end_of_last_line(log, end - 1)
     log.seek(start)
-    return decode(log.read(end - start))
+    return log.read(end - start)
 
 
 def _keep_beside(path: Path, torn: bytes) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import resource
 import stat
@@ -14,6 +15,7 @@ import pytest
 from experiments.errors import LogError, LogExists
 from experiments.eventlog import append
 from experiments.eventlog.append import Committer
+from experiments.eventlog.chain import linked, seal_of
 from experiments.eventlog.folder import LogFolder, RehearsalFolder
 
 SESSION = "6f1d4c1e-4b0a-4d5e-9d7a-2f1b3c4d5e6f"
@@ -31,6 +33,22 @@ async def committer():
 @pytest.fixture(params=["fsync", "os"])
 async def folder(request, tmp_path: Path, committer: Committer) -> LogFolder:
     return LogFolder(tmp_path, request.param, committer)
+
+
+def line(content: object) -> bytes:
+    return json.dumps({"content": content}).encode() + b"\n"
+
+
+def contents(path: Path) -> bytes:
+    """A log's lines without what seals them; they fit one another."""
+    chain = bytes(32)
+    lines = path.read_bytes().splitlines(keepends=True)
+    for each in lines:
+        seal = seal_of(each)
+        assert seal is not None
+        chain = linked(chain, seal.digest)
+        assert seal.hash == chain
+    return b"".join(each.partition(b',"salt"')[0] + b"}\n" for each in lines)
 
 
 class Kept:
@@ -57,10 +75,10 @@ class Kept:
 async def test_lines_are_in_the_file_when_they_are_kept_and_in_order(folder: LogFolder):
     log, kept = folder.create(SESSION), Kept()
     for number in range(500):
-        log.append(f"line {number}\n".encode(), kept(number))
+        log.append(line(number), kept(number))
     await kept.until(500)
     assert kept.order == list(range(500))
-    assert folder.file(SESSION).read_bytes() == b"".join(f"line {number}\n".encode() for number in range(500))
+    assert contents(folder.file(SESSION)) == b"".join(line(number) for number in range(500))
     log.close()
 
 
@@ -69,11 +87,11 @@ async def test_many_logs_at_once_do_not_mix(folder: LogFolder):
     logs, kept = [folder.create(each) for each in ids], Kept()
     for number in range(20):
         for index, log in enumerate(logs):
-            log.append(f"{index}:{number}\n".encode(), kept(0))
+            log.append(line((index, number)), kept(0))
     await kept.until(1000)
     for index, each in enumerate(ids):
-        expected = b"".join(f"{index}:{number}\n".encode() for number in range(20))
-        assert folder.file(each).read_bytes() == expected
+        expected = b"".join(line((index, number)) for number in range(20))
+        assert contents(folder.file(each)) == expected
 
 
 async def test_a_flood_does_not_keep_what_came_before_it_from_the_disk(tmp_path: Path, committer: Committer):
@@ -84,7 +102,7 @@ async def test_a_flood_does_not_keep_what_came_before_it_from_the_disk(tmp_path:
             committer.submit(flood)
 
     committer.submit(flood)
-    LogFolder(tmp_path, "fsync", committer).create(SESSION).append(b"line\n", kept(0))
+    LogFolder(tmp_path, "fsync", committer).create(SESSION).append(line("line"), kept(0))
     try:
         await kept.until(1)
     finally:
@@ -93,12 +111,12 @@ async def test_a_flood_does_not_keep_what_came_before_it_from_the_disk(tmp_path:
 
 async def test_a_closed_log_takes_nothing_more(folder: LogFolder):
     log, kept = folder.create(SESSION), Kept()
-    log.append(b"line\n", kept(0))
+    log.append(line("line"), kept(0))
     log.close()
     with pytest.raises(ValueError, match="closed"):
-        log.append(b"late\n", kept(1))
+        log.append(line("late"), kept(1))
     await kept.until(1)
-    assert folder.file(SESSION).read_bytes() == b"line\n"
+    assert contents(folder.file(SESSION)) == line("line")
 
 
 async def test_a_disk_that_refuses_while_the_server_stops_is_tried_again(tmp_path: Path, monkeypatch):
@@ -108,11 +126,11 @@ async def test_a_disk_that_refuses_while_the_server_stops_is_tried_again(tmp_pat
     folder = LogFolder(tmp_path, "fsync", committer)
     log, kept = folder.create(SESSION), Kept()
     with complaints() as complained, files_of_at_most(3):
-        log.append(b"first\n", kept(0))
+        log.append(line("first"), kept(0))
         stopping = asyncio.ensure_future(committer.stop())
         await asyncio.wait_for(complained.wait(), 10)
     await stopping
-    assert folder.file(SESSION).read_bytes() == b"first\n"
+    assert contents(folder.file(SESSION)) == line("first")
 
 
 async def test_a_log_is_closed_once_and_a_disk_that_minds_harms_no_other(folder: LogFolder, monkeypatch):
@@ -122,14 +140,14 @@ async def test_a_log_is_closed_once_and_a_disk_that_minds_harms_no_other(folder:
 
     close = append.os.close
     one, other, kept = folder.create(SESSION), folder.create(OTHER), Kept()
-    one.append(b"one\n", kept(0))
+    one.append(line("one"), kept(0))
     await kept.until(1)
     with monkeypatch.context() as patched, complaints() as complained:
         patched.setattr(append.os, "close", refuses)
         one.close()
         one.close()
         await asyncio.wait_for(complained.wait(), 10)
-    other.append(b"other\n", kept(1))
+    other.append(line("other"), kept(1))
     await kept.until(2)
     other.close()
 
@@ -137,16 +155,16 @@ async def test_a_log_is_closed_once_and_a_disk_that_minds_harms_no_other(folder:
 async def test_a_full_disk_loses_nothing_and_tells_nobody_before_it_is_over(folder: LogFolder, monkeypatch):
     monkeypatch.setattr(append, "RETRY_SECONDS", 0.01)
     log, kept = folder.create(SESSION), Kept()
-    with complaints() as complained, files_of_at_most(10):
-        log.append(b"first\n", kept(0))
-        log.append(b"second\n", kept(1))
-        log.append(b"third\n", kept(2))
+    with complaints() as complained, files_of_at_most(200):
+        log.append(line("first"), kept(0))
+        log.append(line("second"), kept(1))
+        log.append(line("third"), kept(2))
         await asyncio.wait_for(complained.wait(), 10)
         assert 1 not in kept.order
-        assert folder.file(SESSION).read_bytes() == b"first\nseco"  # half a line: the system took what it could
+        assert folder.file(SESSION).stat().st_size == 200  # half a line: the system took what it could
     await kept.until(3)
     assert kept.order == [0, 1, 2]
-    assert folder.file(SESSION).read_bytes() == b"first\nsecond\nthird\n"
+    assert contents(folder.file(SESSION)) == line("first") + line("second") + line("third")
     log.close()
 
 
@@ -154,11 +172,11 @@ async def test_a_log_closed_on_a_full_disk_is_written_once_there_is_room(folder:
     monkeypatch.setattr(append, "RETRY_SECONDS", 0.01)
     log, kept = folder.create(SESSION), Kept()
     with complaints() as complained, files_of_at_most(3):
-        log.append(b"first\n", kept(0))
+        log.append(line("first"), kept(0))
         log.close()
         await asyncio.wait_for(complained.wait(), 10)
     await kept.until(1)
-    assert folder.file(SESSION).read_bytes() == b"first\n"
+    assert contents(folder.file(SESSION)) == line("first")
 
 
 @contextmanager
@@ -193,10 +211,10 @@ async def test_closing_waits_for_what_was_appended(tmp_path: Path):
     folder = LogFolder(tmp_path, "fsync", committer)
     log, kept = folder.create(SESSION), Kept()
     for number in range(100):
-        log.append(b"x" * 1000 + b"\n", kept(number))
+        log.append(line("x" * 1000), kept(number))
     log.close()
     await committer.stop()
-    assert folder.file(SESSION).stat().st_size == 100 * 1001
+    assert contents(folder.file(SESSION)) == 100 * line("x" * 1000)
 
 
 async def test_a_log_is_never_written_over(folder: LogFolder):
@@ -224,13 +242,13 @@ async def test_nothing_but_a_session_id_names_a_file(folder: LogFolder, name: st
 
 async def test_a_rehearsals_log_is_written_whole(tmp_path: Path):
     log, kept = RehearsalFolder(tmp_path).create(SESSION), Kept()
-    log.append(b"one\n", kept(1))
-    log.append(b"two\n", kept(2))
+    log.append(line("one"), kept(1))
+    log.append(line("two"), kept(2))
     assert kept.order == [1, 2]
     log.close()
-    assert (tmp_path / f"{SESSION}.json").read_bytes() == b"one\ntwo\n"
+    assert contents(tmp_path / f"{SESSION}.json") == line("one") + line("two")
 
 
 async def test_a_log_that_was_never_written_to_is_closed_all_the_same(folder: LogFolder):
     folder.create(OTHER).close()
-    assert folder.file(OTHER).read_bytes() == b""
+    assert contents(folder.file(OTHER)) == b""
