@@ -236,7 +236,7 @@ def our_sessions(folder: Path, rate: float) -> Callable[[asyncio.TaskGroup], Non
     def prepare(tasks: asyncio.TaskGroup) -> None:
         for number in range(5000):
             start = rehearsal_start(experiment, experiment.first, 1, number)
-            session = SimulationSession(start, model=provider.for_session(start), clock=WallClock(), log=NoLog())
+            session = SimulationSession.begin(start, model=provider.for_session(start), clock=WallClock(), log=NoLog())
             tasks.create_task(session.run())
 
     return prepare

@@ -132,7 +132,7 @@ async def run_session(
 ) -> None:
     """Run one session to its end on the running (virtual) loop."""
     clock = VirtualClock()
-    session = SimulationSession(start, model=provider.for_session(start), clock=clock, log=log)
+    session = SimulationSession.begin(start, model=provider.for_session(start), clock=clock, log=log)
     session.observe(tally)
     session.receive(ParticipantConnected(connection=1, resumable=True))
     participant.join(session, clock)

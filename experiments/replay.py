@@ -9,21 +9,27 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import NamedTuple, Protocol
 
 from experiments.workforce.replay import Table, begins_a_table
 from simulation.codec import Record, encode
 from simulation.contract import LoggedEvent
 from simulation.events import (
+    ClockJumped,
     ErrorRaised,
     LogRepaired,
+    LogStalled,
     MessagePosted,
+    MessageReported,
+    MessagesSeen,
     ModelCalled,
     ModelDegraded,
     ParticipantArrived,
     ParticipantLost,
     ReactionAdded,
     SessionEnded,
+    SessionResumed,
     SessionStarted,
     TurnDropped,
     UnknownEvent,
@@ -32,12 +38,17 @@ from simulation.inputs import (
     Crashed,
     EndRequested,
     Input,
+    LogRecovered,
     ParticipantConnected,
     ParticipantDisconnected,
     ParticipantLeft,
     ParticipantPosted,
     ParticipantReacted,
+    ParticipantReported,
+    ParticipantSaw,
+    Reopened,
     Tick,
+    WallClockJumped,
 )
 from simulation.llm.recorded import Answer, answers_in
 from simulation.parameters import PARTICIPANT
@@ -125,7 +136,14 @@ class Chat:
     def __init__(self, start: SessionStarted, records: Sequence[Record]) -> None:
         self._core = Room(start)
         self._records = records
-        self._answers = answers_in(records)
+        self._answers = self._answers_from(1)
+
+    def _answers_from(self, index: int) -> dict[str, Answer]:
+        """Return what models answered from here on, as long as the session was not taken up anew: what had been asked
+        before that was asked again.
+        """
+        going_on = takewhile(lambda record: not isinstance(record.event, SessionResumed), self._records[index:])
+        return answers_in(going_on)
 
     def from_here(self, index: int) -> Sequence[LoggedEvent]:
         return self._core.handle(_input(self._records, index, self._answers), self._records[index].elapsed).events
@@ -134,10 +152,16 @@ class Chat:
         return isinstance(event, LogRepaired | UnknownEvent)
 
     def is_taken_up(self, index: int) -> bool:
-        return False
+        if not isinstance(self._records[index].event, SessionResumed):
+            return False
+        self._core = Room.resume(record.event for record in self._records[:index])
+        self._answers = self._answers_from(index + 1)
+        return True
 
 
-def _input(records: Sequence[Record], index: int, answers: dict[str, Answer]) -> Input:
+def _input(  # noqa: C901  one case an event
+    records: Sequence[Record], index: int, answers: dict[str, Answer]
+) -> Input:
     """Return what reached the session when it wrote this record first of all."""
     match records[index].event:
         case MessagePosted(sender=sender) as posted if sender == PARTICIPANT:
@@ -148,6 +172,16 @@ def _input(records: Sequence[Record], index: int, answers: dict[str, Answer]) ->
             return ParticipantConnected(arrived.connection, arrived.resumable)
         case ParticipantLost() as lost:
             return ParticipantDisconnected(lost.connection, lost.code)
+        case MessageReported() as reported:
+            return ParticipantReported(message_id=reported.message_id, reason=reported.reason)
+        case MessagesSeen(position=position):
+            return ParticipantSaw(position)
+        case SessionResumed(gap_seconds=seconds):
+            return Reopened(seconds)
+        case LogStalled(seconds=seconds):
+            return LogRecovered(seconds)
+        case ClockJumped(seconds=seconds):
+            return WallClockJumped(seconds)
         case ModelCalled() as call:
             return answers[call.turn_id].arrived
         case ModelDegraded() | TurnDropped():

@@ -173,7 +173,8 @@ class Hub:
             raise SocketRefused(Close.OVERLOADED, "not admitting") from error
         with contextlib.ExitStack() as if_it_fails:
             if_it_fails.callback(log.close)
-            session = SimulationSession(start, model=self._provider.for_session(start), clock=self._clock, log=log)
+            model = self._provider.for_session(start)
+            session = SimulationSession.begin(start, model=model, clock=self._clock, log=log)
             if_it_fails.pop_all()
         task = self._tasks.create_task(self._run(session), name=f"session {session_id[:8]}")
         self._live[session_id] = _Live(session, task)

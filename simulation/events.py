@@ -85,6 +85,40 @@ class ParticipantLost(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionResumed(Event):
+    """The session goes on after its server was stopped, or after it was laid aside, for `gap_seconds` of the world's
+    time. Nobody is connected then. `elapsed` stood still meanwhile, or in a chat with `after_restart: wall_clock` it
+    ran on; what was pending is put off by as much.
+    """
+
+    event_type: ClassVar[str] = "session_resumed"
+
+    gap_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogStalled(Event):
+    """The log could not be written for so many seconds up to now. The clock ran on, nothing was done meanwhile, and
+    what was pending is put off by as much.
+    """
+
+    event_type: ClassVar[str] = "log_stalled"
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockJumped(Event):
+    """The world's clock was set forward (or back, below 0) by so many seconds: from here on `timestamp` is another
+    clock's. `elapsed` knows nothing of it.
+    """
+
+    event_type: ClassVar[str] = "clock_jump"
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TurnDeferred(Event):
     """A turn was drawn while whoever could take it was busy; it waits, so that the rate stays true."""
 
@@ -255,6 +289,25 @@ class ReactionAdded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MessageReported(Event):
+    """The participant reported a message; `reason` is what they said of it, if anything."""
+
+    event_type: ClassVar[str] = "message_reported"
+
+    message_id: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagesSeen(Event):
+    """The participant's page has shown everything up to `position`."""
+
+    event_type: ClassVar[str] = "messages_seen"
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorRaised(Event):
     event_type: ClassVar[str] = "error"
 
@@ -297,6 +350,9 @@ KnownEvent = (
     SessionStarted
     | ParticipantArrived
     | ParticipantLost
+    | SessionResumed
+    | LogStalled
+    | ClockJumped
     | TurnDeferred
     | TurnPlanned
     | ModelCalled
@@ -308,6 +364,8 @@ KnownEvent = (
     | TurnDropped
     | MessagePosted
     | ReactionAdded
+    | MessageReported
+    | MessagesSeen
     | ErrorRaised
     | LogRepaired
     | SessionEnded

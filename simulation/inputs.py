@@ -41,6 +41,40 @@ class ParticipantLeft:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ParticipantReported:
+    message_id: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantSaw:
+    """Their page has shown everything up to `position`."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reopened:
+    """The session is taken up again after `gap_seconds` of the world's time; whatever was under way is not any more."""
+
+    gap_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecovered:
+    """The log can be written again; for `seconds` it could not, and nothing was handed to the core."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class WallClockJumped:
+    """The world's clock was set, by so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationArrived:
     """What became of a turn: its `status`, the answer if there is one, and every attempt that was made for it.
 
@@ -81,7 +115,12 @@ Input = (
     | ParticipantDisconnected
     | ParticipantPosted
     | ParticipantReacted
+    | ParticipantReported
+    | ParticipantSaw
     | ParticipantLeft
+    | Reopened
+    | LogRecovered
+    | WallClockJumped
     | GenerationArrived
     | Tick
     | EndRequested

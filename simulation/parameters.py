@@ -33,6 +33,8 @@ MAX_SESSION_MINUTES = 1440
 MAX_AGENTS = 100
 
 StaleAnswers = Literal["keep", "drop", "redraw"]
+WhileAway = Literal["continue", "pause"]
+AfterRestart = Literal["pause_clock", "wall_clock"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +179,16 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MessageLimits:
+    """How fast a participant may write: `messages_per_second` in the long run (0: as fast as they like), and
+    `message_burst` at once.
+    """
+
+    messages_per_second: float = 1.0
+    message_burst: int = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
     """A shared piece of news."""
 
@@ -232,6 +244,9 @@ class SimulationParameters:
     group_name: str = "Community group"
     participant_name: str | None = None
     reconnect_grace_seconds: float = 120.0
+    while_away: WhileAway = "continue"
+    after_restart: AfterRestart = "pause_clock"
+    limits: MessageLimits = field(default_factory=MessageLimits)
     language_model: ModelChoice = field(default_factory=ModelChoice)
     timing: Timing = field(default_factory=Timing)
     act_weights: ActWeights = field(default_factory=ActWeights)
@@ -274,6 +289,7 @@ class SimulationParameters:
         values["gateway"] = GatewayLimits(**data.get("gateway", {}))
         values["on_model_failure"] = OnModelFailure.from_record(data.get("on_model_failure", {}))
         values["budget"] = Budget(**data.get("budget", {}))
+        values["limits"] = MessageLimits(**data.get("limits", {}))
         values["deny_list"] = tuple(data.get("deny_list", ()))
         values["stimuli"] = tuple(map(Stimulus.from_record, data.get("stimuli", ())))
         known = {each.name for each in fields(cls)}

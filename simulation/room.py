@@ -25,16 +25,18 @@ Invariants
 * An agent has at most one turn that was drawn. A turn that finds no agent waits; it is never lost, or the rate would
   fall. A stimulus waits for nobody: it comes when the file says, whatever else its agent is doing.
 * Whatever has come due is done in the order of its time before an input is looked at, however late the wake-up was.
+* A standstill (the server was stopped, the log could not be written, the participant is away and agents are to wait
+  for them) puts off what was pending: it never comes all at once afterwards.
 * SessionEnded is the last event; after it `handle` answers nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from math import inf
-from typing import assert_never
+from typing import Any, assert_never
 
 from simulation import answers, casting, pacing, prompts, stimuli
 from simulation.contract import Step, error_raised
@@ -43,12 +45,17 @@ from simulation.events import (
     Act,
     AnyEvent,
     Cause,
+    ClockJumped,
+    LogStalled,
     MessagePosted,
+    MessageReported,
+    MessagesSeen,
     ModelMismatch,
     ParticipantArrived,
     ParticipantLost,
     ReactionAdded,
     SessionEnded,
+    SessionResumed,
     SessionStarted,
     TurnAnswered,
     TurnDeferred,
@@ -60,12 +67,17 @@ from simulation.inputs import (
     EndRequested,
     GenerationArrived,
     Input,
+    LogRecovered,
     ParticipantConnected,
     ParticipantDisconnected,
     ParticipantLeft,
     ParticipantPosted,
     ParticipantReacted,
+    ParticipantReported,
+    ParticipantSaw,
+    Reopened,
     Tick,
+    WallClockJumped,
 )
 from simulation.model_health import health_events, model_called
 from simulation.parameters import MILLISECONDS, PARTICIPANT
@@ -73,6 +85,8 @@ from simulation.sanitize import Sanitized
 from simulation.state import SessionState, Turn, apply, begin, rebuild
 
 GIVEN_TO_ANOTHER = ("blocked", "filtered")
+SECONDS_TO_COME_BACK = 60.0
+"""What a participant has at least whose connection was lost because the server was stopped."""
 
 
 class Room:
@@ -80,7 +94,7 @@ class Room:
         self._enter(begin(start))
 
     @classmethod
-    def resume(cls, events: Iterable[AnyEvent]) -> Room:
+    def resume(cls, events: Iterable[Any]) -> Room:
         """Return the room that these events have made: any prefix of a log will do."""
         room = cls.__new__(cls)
         room._enter(rebuild(events))
@@ -106,7 +120,8 @@ class Room:
     def handle(self, input: Input, now: float) -> Step:
         """Do what has come due by `now`, then take `input`; return what happened and what is to be done."""
         now = max(round(now, MILLISECONDS), self.state.elapsed)
-        self._advance(now)
+        if not isinstance(input, Reopened | LogRecovered):  # what came due in a standstill is put off before it is done
+            self._advance(now)
         if self.state.end_reason is None:
             self._take(input, now)
             self._advance(now)
@@ -122,19 +137,22 @@ class Room:
 
     def _next_due_at(self) -> float:
         if self._due_at is None:
-            state = self.state
-            moments = [state.next_post_at, state.start.parameters.duration_seconds]
-            moments += [self._given_up_at(), self._out_of_patience_at()]
-            moments += [at for number, at in self._timed_stimuli.items() if number not in state.stimuli_begun]
-            moments += [turn.appears_at for turn in state.turns.values()]
-            self._due_at = min(moments)
+            moments = [self.state.parameters.duration_seconds, self._given_up_at(), self._out_of_patience_at()]
+            self._due_at = min(*moments, *self._agents_moments())
         return self._due_at
+
+    def _agents_moments(self) -> Iterator[float]:
+        """Yield when agents do something next; nothing while they wait for the participant's return."""
+        state = self.state
+        if state.paused_at is None:
+            yield state.next_post_at
+            yield from (at for number, at in self._timed_stimuli.items() if number not in state.stimuli_begun)
+            yield from (turn.appears_at for turn in state.turns.values())
 
     def _do_what_is_due(self, at: float, now: float) -> None:
         """Do one thing that came due at `at`: what was under way first, then the end, then something new."""
         state = self.state
-        turn = next((turn for turn in state.turns.values() if turn.appears_at == at), None)
-        if turn is not None:
+        if (turn := self._turn_due(at)) is not None:
             self._finish(turn, now)
         elif (number := self._stimulus_due(at)) is not None:
             self._begin_stimulus(number, now)
@@ -147,8 +165,15 @@ class Room:
         else:
             self._draw_turn(Cause.BACKGROUND, at, now)
 
+    def _turn_due(self, at: float) -> Turn | None:
+        if self.state.paused_at is not None:
+            return None
+        return next((turn for turn in self.state.turns.values() if turn.appears_at == at), None)
+
     def _stimulus_due(self, at: float) -> int | None:
         begun = self.state.stimuli_begun
+        if self.state.paused_at is not None:
+            return None
         return next((n for n, due_at in self._timed_stimuli.items() if due_at == at and n not in begun), None)
 
     def _given_up_at(self) -> float:
@@ -156,7 +181,11 @@ class Room:
         state = self.state
         if state.lost_at is None:
             return inf
-        grace = state.parameters.reconnect_grace_seconds if state.resumable else 0.0
+        grace = state.parameters.reconnect_grace_seconds
+        if state.is_lost_by_us:
+            grace = max(grace, SECONDS_TO_COME_BACK)
+        elif not state.resumable:
+            grace = 0.0
         return round(state.lost_at + grace, MILLISECONDS)
 
     def _out_of_patience_at(self) -> float:
@@ -168,18 +197,28 @@ class Room:
 
     # Inputs
 
-    def _take(self, input: Input, now: float) -> None:
+    def _take(self, input: Input, now: float) -> None:  # noqa: C901  one case an input
         match input:
             case ParticipantPosted():
                 self._participant_posted(input, now)
             case GenerationArrived():
                 self._generation_arrived(input, now)
             case ParticipantConnected():
-                self._emit(ParticipantArrived(elapsed=now, connection=input.connection, resumable=input.resumable))
+                self._participant_connected(input, now)
             case ParticipantDisconnected():
                 self._participant_disconnected(input, now)
             case ParticipantReacted():
                 self._participant_reacted(input, now)
+            case ParticipantReported():
+                self._participant_reported(input, now)
+            case ParticipantSaw():
+                self._participant_saw(input, now)
+            case Reopened():
+                self._reopened(input, now)
+            case LogRecovered():
+                self._emit(LogStalled(elapsed=now, seconds=round(input.seconds, MILLISECONDS)))
+            case WallClockJumped():
+                self._emit(ClockJumped(elapsed=now, seconds=round(input.seconds, MILLISECONDS)))
             case ParticipantLeft():
                 self._end("withdrawn", now)
             case EndRequested():
@@ -197,15 +236,13 @@ class Room:
         if posted.reply_to is not None and posted.reply_to not in self.state.by_id:
             self._refuse(posted, "unknown_message", "the message that is replied to is not in this room")
             return
-        number = self.state.participant_message_count
         mentions = (*posted.mentions, *casting.mentions_in(posted.content, self.state))
-        message_id = self._next_message_id()
         self._emit(
             MessagePosted(
                 elapsed=now,
                 sender=PARTICIPANT,
                 content=posted.content,
-                message_id=message_id,
+                message_id=self._next_message_id(),
                 position=self.state.position + 1,
                 reply_to=posted.reply_to,
                 mentions=tuple(dict.fromkeys(mentions)),
@@ -214,9 +251,14 @@ class Room:
             )
         )
         self._begin_triggered_stimuli(now)
-        if pacing.reaction_is_drawn(self.state.parameters, self.state.start.seed, number):
-            wanted = self._addressed_agent()
-            self._draw_turn(Cause.REACTION, now, now, target=message_id, wanted=wanted)
+        self._draw_reaction(now)
+
+    def _draw_reaction(self, now: float) -> None:
+        """Draw whether an agent reacts to the participant's newest message, unless that was done."""
+        posted, number = self.state.unanswered, self.state.participant_message_count - 1
+        if posted is not None and pacing.reaction_is_drawn(self.state.parameters, self.state.start.seed, number):
+            wanted = self._addressed_agent(posted)
+            self._draw_turn(Cause.REACTION, now, now, target=posted.message_id, wanted=wanted)
 
     def _known_already(self, posted: ParticipantPosted) -> bool:
         """Answer a repeated client_message_id with the echo that it had, or refuse it for other content."""
@@ -232,10 +274,10 @@ class Room:
     def _refuse(self, posted: ParticipantPosted, code: str, message: str) -> None:
         self._effects.append(Refuse(code, message, posted.client_message_id))
 
-    def _addressed_agent(self) -> str | None:
-        """The agent to whom the newest message speaks: mentioned first, else quoted."""
+    def _addressed_agent(self, posted: MessagePosted) -> str | None:
+        """The agent to whom a message speaks: mentioned first, else quoted."""
         agents = self.state.parameters.agent_names
-        named = casting.addressed(self.state, self.state.messages[-1])
+        named = casting.addressed(self.state, posted)
         return next((name for name in named if name in agents), None)
 
     def _participant_reacted(self, reacted: ParticipantReacted, now: float) -> None:
@@ -243,6 +285,33 @@ class Room:
             self._effects.append(Refuse("unknown_message", "the message is not in this room"))
             return
         self._add_reaction(reacted.message_id, PARTICIPANT, reacted.emoji, now)
+
+    def _participant_reported(self, reported: ParticipantReported, now: float) -> None:
+        if reported.message_id not in self.state.by_id:
+            self._effects.append(Refuse("unknown_message", "the message is not in this room"))
+            return
+        self._emit(MessageReported(elapsed=now, message_id=reported.message_id, reason=reported.reason))
+
+    def _participant_saw(self, saw: ParticipantSaw, now: float) -> None:
+        position = min(saw.position, self.state.position)
+        if position > self.state.seen:
+            self._emit(MessagesSeen(elapsed=now, position=position))
+
+    def _participant_connected(self, connected: ParticipantConnected, now: float) -> None:
+        self._emit(ParticipantArrived(elapsed=now, connection=connected.connection, resumable=connected.resumable))
+        for turn in self.state.turns.values():
+            if turn.answered is not None:  # whoever comes back sees who is about to speak
+                typing_seconds = turn.answered.appears_at - turn.answered.typing_at
+                self._effects.append(ShowTyping(turn.planned.agent_name, turn.appears_at - typing_seconds))
+
+    def _reopened(self, reopened: Reopened, now: float) -> None:
+        """Go on from the log: what was written stands, what was asked and not answered is asked again."""
+        self._emit(SessionResumed(elapsed=now, gap_seconds=reopened.gap_seconds))
+        self._begin_triggered_stimuli(now)  # these two have been done, unless a step was cut short
+        self._draw_reaction(now)
+        for turn in tuple(self.state.turns.values()):
+            if turn.answered is None and turn.planned.act != Act.REACTION:
+                self._ask(turn.planned)
 
     def _participant_disconnected(self, disconnected: ParticipantDisconnected, now: float) -> None:
         # The late death of a connection that another has replaced changes nothing.
@@ -308,7 +377,11 @@ class Room:
         )
         self._emit(planned)
         if cast.act != Act.REACTION:
-            self._effects.append(Generate(prompts.request_for(state, planned, self._system_prompts[agent_name])))
+            self._ask(planned)
+
+    def _ask(self, planned: TurnPlanned) -> None:
+        system = self._system_prompts[planned.agent_name]
+        self._effects.append(Generate(prompts.request_for(self.state, planned, system)))
 
     def _characters_to_read(self, target: str | None) -> int:
         """The length of the message that a turn is about; without one, of the newest."""

@@ -11,16 +11,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import reduce
 from math import inf
-from typing import NamedTuple, assert_never
+from typing import Any, NamedTuple, assert_never
 
 from simulation import pacing
 from simulation.errors import SimulationError
 from simulation.events import (
     AnyEvent,
     Cause,
+    ClockJumped,
     ErrorRaised,
     LogRepaired,
+    LogStalled,
     MessagePosted,
+    MessageReported,
+    MessagesSeen,
     ModelCalled,
     ModelDegraded,
     ModelMismatch,
@@ -29,6 +33,7 @@ from simulation.events import (
     ParticipantLost,
     ReactionAdded,
     SessionEnded,
+    SessionResumed,
     SessionStarted,
     StimulusBegun,
     TurnAnswered,
@@ -37,7 +42,7 @@ from simulation.events import (
     TurnPlanned,
     UnknownEvent,
 )
-from simulation.parameters import PARTICIPANT, SimulationParameters
+from simulation.parameters import MILLISECONDS, PARTICIPANT, SimulationParameters
 
 
 class Turn(NamedTuple):
@@ -62,6 +67,10 @@ class SessionState:
     `degraded_at` is since when the model gives no answers, `model_answered_at` when it last gave one; `failing_since`
     is when the first turn came to nothing since an agent last spoke, `failures` how many have; `served_models` are
     pairs of the model asked and another that answered. `stimuli_begun` are their numbers, from 1.
+
+    `lost_at` is since when nobody is connected, `is_lost_by_us` whether that is the server's doing; `paused_at` since
+    when agents wait for the participant's return. `unanswered` is the participant's message whose reaction was not
+    drawn yet: between two records of one step, and after a crash that came between them. `seen` is a position.
     """
 
     start: SessionStarted
@@ -80,6 +89,10 @@ class SessionState:
     connection: int | None = None
     resumable: bool = False
     lost_at: float | None = None
+    is_lost_by_us: bool = False
+    paused_at: float | None = None
+    unanswered: MessagePosted | None = None
+    seen: int = 0
     degraded_at: float | None = None
     model_answered_at: float = 0.0
     failing_since: float | None = None
@@ -103,7 +116,7 @@ def begin(start: SessionStarted) -> SessionState:
     return SessionState(start, first)
 
 
-def rebuild(events: Iterable[AnyEvent]) -> SessionState:
+def rebuild(events: Iterable[Any]) -> SessionState:
     """Fold a log's events; the first must be its SessionStarted."""
     remaining = iter(events)
     start = next(remaining, None)
@@ -135,9 +148,16 @@ def apply(state: SessionState, event: AnyEvent) -> SessionState:  # noqa: C901  
         case ReactionAdded():
             _reacted(state, event)
         case ParticipantArrived():
-            state.connection, state.resumable, state.lost_at = event.connection, event.resumable, None
+            _arrived(state, event)
         case ParticipantLost():
-            state.connection, state.lost_at = None, event.elapsed
+            state.connection, state.lost_at, state.is_lost_by_us = None, event.elapsed, False
+            _wait_for_return(state, event.elapsed)
+        case SessionResumed():
+            _resumed(state, event)
+        case LogStalled():
+            _put_off(state, event.elapsed, event.seconds)
+        case MessagesSeen():
+            state.seen = event.position
         case ModelCalled():
             if event.error is None and event.source == "model":
                 state.model_answered_at = event.elapsed
@@ -153,11 +173,43 @@ def apply(state: SessionState, event: AnyEvent) -> SessionState:  # noqa: C901  
             state.waiting.clear()
         case SessionStarted():
             raise SimulationError("a session starts once")
-        case ErrorRaised() | LogRepaired() | UnknownEvent():
+        case ErrorRaised() | LogRepaired() | ClockJumped() | MessageReported() | UnknownEvent():
             pass
         case _:
             assert_never(event)
     return state
+
+
+def _arrived(state: SessionState, event: ParticipantArrived) -> None:
+    state.connection, state.resumable, state.lost_at = event.connection, event.resumable, None
+    if state.paused_at is not None:
+        since, state.paused_at = state.paused_at, None
+        _put_off(state, event.elapsed, event.elapsed - since)
+
+
+def _wait_for_return(state: SessionState, now: float) -> None:
+    if state.parameters.while_away == "pause" and state.paused_at is None:
+        state.paused_at = now
+
+
+def _resumed(state: SessionState, event: SessionResumed) -> None:
+    if state.parameters.after_restart == "wall_clock":
+        _put_off(state, event.elapsed, event.gap_seconds)
+    state.connection, state.lost_at, state.is_lost_by_us = None, event.elapsed, True
+    _wait_for_return(state, event.elapsed)
+
+
+def _put_off(state: SessionState, now: float, seconds: float) -> None:
+    """The last `seconds` up to now do not count for what is pending: let it come as much later. A turn that came to
+    where it is within them has waited for the rest of them alone.
+    """
+    state.next_post_at = round(state.next_post_at + seconds, MILLISECONDS)
+    if state.paused_at is not None:
+        state.paused_at = round(state.paused_at + seconds, MILLISECONDS)
+    for turn_id, turn in state.turns.items():
+        begun = turn.answered.elapsed if turn.answered else turn.planned.elapsed
+        later = min(seconds, now - begun)
+        state.turns[turn_id] = turn._replace(appears_at=round(turn.appears_at + later, MILLISECONDS))
 
 
 def _posted(state: SessionState, event: MessagePosted) -> None:
@@ -170,6 +222,7 @@ def _posted(state: SessionState, event: MessagePosted) -> None:
         if state.parameters.gate and state.participant_message_count == 0:
             state.next_post_at = pacing.next_post_at(state.parameters, state.start.seed, 0, event.elapsed)
         state.participant_message_count += 1
+        state.unanswered = event
         if event.client_message_id is not None:
             state.sent[event.client_message_id] = event
     elif event.source != Cause.STIMULUS:
@@ -197,6 +250,8 @@ def _no_longer_waits(state: SessionState, event: TurnPlanned) -> bool:
 def _count(state: SessionState, event: TurnPlanned | TurnDeferred) -> None:
     """A new turn was drawn; if in the background, the next draw follows from this one."""
     state.turn_count += 1
+    if state.unanswered is not None and event.cause == Cause.REACTION and event.target == state.unanswered.message_id:
+        state.unanswered = None
     if event.cause == Cause.BACKGROUND and event.replaces is None:
         state.background_count += 1
         start = state.start

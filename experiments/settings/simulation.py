@@ -13,12 +13,16 @@ from simulation.parameters import (
     MAX_SESSION_MINUTES,
     MIN_SESSION_MINUTES,
     ActWeights,
+    AfterRestart,
     GatewayLimits,
+    MessageLimits,
     Sampling,
     Timing,
+    WhileAway,
 )
 
 _TIMING, _WEIGHTS, _SAMPLING, _GATEWAY = Timing(), ActWeights(), Sampling(), GatewayLimits()
+_LIMITS = MessageLimits()
 
 
 class PersonaSettings(Settings):
@@ -114,6 +118,13 @@ class BudgetSettings(Settings):
     cost_per_day: float | None = Field(default=None, gt=0)
 
 
+class LimitSettings(Settings):
+    messages_per_second: float = Field(default=_LIMITS.messages_per_second, ge=0, le=1000)
+    """In the long run. 0: no limit."""
+    message_burst: int = Field(default=_LIMITS.message_burst, ge=1, le=1000)
+    """At once, after a pause."""
+
+
 class SimulationSettings(Settings):
     """How the chatroom feels. Not varied between conditions unless a condition says so."""
 
@@ -153,3 +164,9 @@ class SimulationSettings(Settings):
     """Every draw of every session follows from it. null: a new one each time the server starts."""
     reconnect_grace_seconds: float = Field(default=120, ge=0, le=MAX_SESSION_MINUTES * 60)
     """How long a session waits for a participant whose connection was lost."""
+    while_away: WhileAway = "continue"
+    """What agents do while the participant's connection is lost: write on, or wait for their return."""
+    after_restart: AfterRestart = "pause_clock"
+    """Whether the session's clock stood still while its server was stopped, or ran on."""
+    limits: LimitSettings = LimitSettings()
+    """How fast a participant may write. What is beyond it is taken a little later, and nobody is told."""

@@ -12,8 +12,16 @@ from typing import Any
 
 from simulation.codec import Record
 from simulation.contract import LoggedEvent
-from simulation.events import ErrorRaised, LogRepaired, ModelCalled, SessionEnded, TurnDropped, UnknownEvent
-from simulation.inputs import Crashed, EndRequested, Tick
+from simulation.events import (
+    ErrorRaised,
+    LogRepaired,
+    ModelCalled,
+    SessionEnded,
+    SessionResumed,
+    TurnDropped,
+    UnknownEvent,
+)
+from simulation.inputs import Crashed, EndRequested, Reopened, Tick
 from simulation.llm.recorded import answers_in
 from simulation.workforce.core import Workforce
 from simulation.workforce.events import (
@@ -26,7 +34,6 @@ from simulation.workforce.events import (
     SessionContinued,
     SessionForked,
     SessionPaused,
-    SessionResumed,
     WorkforceStarted,
 )
 from simulation.workforce.hooks import Hooks
@@ -35,7 +42,6 @@ from simulation.workforce.inputs import (
     MemoriesForgotten,
     MemoryGiven,
     PauseRequested,
-    Reopened,
     RoundRequested,
     WorkforceInput,
 )

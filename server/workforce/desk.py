@@ -27,11 +27,12 @@ from server.metrics import Metrics
 from server.workforce.opened import Look, Opened, Snapshot, row_of
 from simulation.codec import Record
 from simulation.errors import SimulationError
+from simulation.events import SessionResumed
 from simulation.generation import LanguageModel
 from simulation.llm.budget import Spent
 from simulation.runtime.clock import Clock
 from simulation.runtime.workforce import WorkforceSession
-from simulation.workforce.events import SessionForked, SessionResumed, WorkforceStarted
+from simulation.workforce.events import SessionForked, WorkforceStarted
 from simulation.workforce.forking import branch
 from simulation.workforce.hooks import Hooks
 from simulation.workforce.state import rebuild

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from simulation.codec import Record, decode
 from simulation.errors import GenerationError, InvalidJson, InvalidRecord, NotAsked, UnknownProvider
-from simulation.events import ModelCalled, SessionStarted, TurnDropped, TurnPlanned
+from simulation.events import ModelCalled, SessionResumed, SessionStarted, TurnDropped, TurnPlanned
 from simulation.generation import Attempt, GenerateRequest, Generation, Usage, status_of
 from simulation.inputs import GenerationArrived
 from simulation.llm.registry import LocalProvider
@@ -45,6 +45,8 @@ def answers_in(records: Iterable[Record]) -> dict[str, Answer]:
                 made = calls.setdefault(event.turn_id, [])
                 made.append(event)
                 answers[event.turn_id] = _answer(made, planned_at.get(event.turn_id, event.elapsed), record.seq)
+            case SessionResumed():
+                calls.clear()  # whoever was asked before, and gave no answer that counts, was asked again
             case TurnDropped() as event:
                 known = answers.get(event.turn_id)
                 if known is None or known.arrived.generation is None:

@@ -18,6 +18,8 @@ Invariants
 * Written before shown: a record reaches `transcript` and the observers only once the log says that it is kept.
 * `transcript` holds what the participant may see, in the order of `position`, one record a position.
 * After `session_end` nothing is handled or written, and every task of the session is gone when `run` returns.
+* A session that is laid aside can be taken up again from its log: what was asked then is asked again, once.
+* While the log cannot be written, nothing is handled: inputs wait, the core is told afterwards for how long.
 * An error that nobody foresaw ends this session and no other, and stands in its log (`_survive`: a task boundary).
 """
 
@@ -36,12 +38,15 @@ from simulation.effects import Acknowledge, Effect, End, Generate, HideTyping, R
 from simulation.errors import GenerationError, NotAsked
 from simulation.events import MessagePosted, ReactionAdded, SessionEnded, SessionStarted
 from simulation.generation import Attempt, GenerateRequest, Generation, LanguageModel, checked, status_of
-from simulation.inputs import Crashed, GenerationArrived, Tick
+from simulation.inputs import Crashed, GenerationArrived, LogRecovered, Reopened, Tick
 from simulation.room import Room
 from simulation.runtime.clock import Clock, Timer
 
 logger = logging.getLogger("chatroom.session")
 
+
+STALLED_AFTER_SECONDS = 2.0
+"""How long something may be on its way into the log before a session waits for it."""
 
 Shown = ShowTyping | HideTyping | Acknowledge | Refuse
 """Effects that concern what is on the participant's screen."""
@@ -148,19 +153,32 @@ class CoreSession(Generic[CoreType]):
         if self._is_gone:
             return
         self._inbox.append(input)
-        if self._tasks is not None and not self._handling:
-            self._drain()
+        self._drain_if_free()
+
+    def lay_aside(self) -> None:
+        """Let `run` return without an end: the session can be taken up again from its log. Whatever is being asked is
+        given up.
+        """
+        self._stop_asking()
+        self._over.set()
 
     # The loop of inputs
+
+    def _drain_if_free(self) -> None:
+        if self._tasks is not None and not self._handling:
+            self._drain()
 
     def _drain(self) -> None:
         self._handling = True
         try:
-            while self._inbox:
+            while self._inbox and self._may_handle():
                 self._handle(self._inbox.popleft())
         finally:
             self._handling = False
         self._arm()
+
+    def _may_handle(self) -> bool:
+        return True
 
     def _handle(self, input: Any) -> None:
         try:
@@ -184,12 +202,12 @@ class CoreSession(Generic[CoreType]):
 
     def _arm(self) -> None:
         """Set the timer to the core's next moment."""
-        wake_at = self.core.wake_at
+        wake_at = self.core.wake_at if self._may_handle() else None
         if wake_at == self._wake_at and self._timer is not None:
             return
         self._disarm()
+        self._wake_at = wake_at
         if wake_at is not None:
-            self._wake_at = wake_at
             self._timer = self._clock.call_at(self._origin + wake_at, self._wake)
 
     def _disarm(self) -> None:
@@ -313,25 +331,111 @@ class CoreSession(Generic[CoreType]):
 
 
 class SimulationSession(CoreSession[Room]):
-    """A chat session; `transcript` is what the participant may see."""
+    """A chat session, made by `begin` or `resume`; `transcript` is what the participant may see."""
 
-    def __init__(self, start: SessionStarted, *, model: LanguageModel, clock: Clock, log: LogSink) -> None:
-        room = Room(start)
-        super().__init__(room, session_id=start.session_id, model=model, clock=clock, log=log, first=(start,))
+    def __init__(
+        self,
+        room: Room,
+        *,
+        model: LanguageModel,
+        clock: Clock,
+        log: LogSink,
+        first: tuple[LoggedEvent, ...] = (),
+        written: int = 0,
+        elapsed: float = 0.0,
+    ) -> None:
+        super().__init__(
+            room,
+            session_id=room.state.start.session_id,
+            model=model,
+            clock=clock,
+            log=log,
+            first=first,
+            written=written,
+            elapsed=elapsed,
+        )
         self.transcript: list[Record] = []
+        self._unkept_since: float | None = None
+        self._stalled_at: float | None = None
+
+    @classmethod
+    def begin(cls, start: SessionStarted, *, model: LanguageModel, clock: Clock, log: LogSink) -> SimulationSession:
+        return cls(Room(start), model=model, clock=clock, log=log, first=(start,))
+
+    @classmethod
+    def resume(
+        cls,
+        records: Sequence[Record],
+        *,
+        elapsed: float,
+        gap_seconds: float,
+        model: LanguageModel,
+        clock: Clock,
+        log: LogSink,
+    ) -> SimulationSession:
+        """Take up the session that wrote `records`: it is `elapsed` seconds old now, and `gap_seconds` of the world's
+        time have passed since it was last at work.
+        """
+        room = Room.resume(record.event for record in records)
+        session = cls(room, model=model, clock=clock, log=log, written=records[-1].seq, elapsed=elapsed)
+        session.transcript += (record for record in records if is_visible(record))
+        session.receive(Reopened(gap_seconds))
+        return session
 
     @property
     def start(self) -> SessionStarted:
         return self.core.state.start
 
     @property
+    def elapsed(self) -> float:
+        """Seconds since its start, by its own clock."""
+        return self._now()
+
+    @property
     def seconds_left(self) -> float:
         return max(0.0, self.start.parameters.duration_seconds - self._now())
 
+    # The log stalls
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether the log has not been written for so long that nothing is handled any more until it is."""
+        if self._stalled_at is None and self._unkept_since is not None:
+            now = self._clock.monotonic()
+            if now - self._unkept_since > STALLED_AFTER_SECONDS:
+                self._stalled_at = now
+                logger.error("session %s waits: its log cannot be written", self.session_id[:8])
+        return self._stalled_at is not None
+
+    def put(self, records: Sequence[Record]) -> None:
+        if self._unkept_since is None:
+            self._unkept_since = self._clock.monotonic()
+        super().put(records)
+
+    def _kept(self, records: Sequence[Record]) -> None:
+        super()._kept(records)
+        if not self.is_kept:
+            self._unkept_since = self._clock.monotonic()  # the disk takes something: it is slow, but not out of order
+            return
+        self._unkept_since = None
+        if self._stalled_at is not None and not self._is_gone:
+            seconds, self._stalled_at = self._clock.monotonic() - self._stalled_at, None
+            logger.info("session %s goes on after %.1f seconds", self.session_id[:8], seconds)
+            self._inbox.appendleft(LogRecovered(seconds))
+            self._drain_if_free()
+
+    def _may_handle(self) -> bool:
+        return not self.is_stalled
+
     def _take_note(self, record: Record) -> None:
-        if isinstance(record.event, MessagePosted | ReactionAdded):
+        if is_visible(record):
             self.transcript.append(record)
         super()._take_note(record)
+
+
+def is_visible(record: Record) -> bool:
+    """Whether the participant may see it."""
+    return isinstance(record.event, MessagePosted | ReactionAdded)
 
 
 def _is_cancelled(error: BaseException) -> bool:

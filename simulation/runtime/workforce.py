@@ -15,12 +15,13 @@ from simulation.effects import Effect, Refuse
 from simulation.errors import SimulationError
 from simulation.events import SessionEnded
 from simulation.generation import LanguageModel
+from simulation.inputs import Reopened
 from simulation.runtime.clock import Clock
 from simulation.runtime.session import CoreSession, LogSink
 from simulation.workforce.core import OBJECTIONS, Workforce
 from simulation.workforce.events import RoundCompleted, RoundFailed, WorkforceStarted
 from simulation.workforce.hooks import Hooks
-from simulation.workforce.inputs import Reopened, RoundRequested
+from simulation.workforce.inputs import RoundRequested
 
 
 class WorkforceSession(CoreSession[Workforce]):
@@ -98,13 +99,9 @@ class WorkforceSession(CoreSession[Workforce]):
         return is_playing or bool(self._waiting) or not self.is_kept
 
     def lay_aside(self) -> None:
-        """Let `run` return without an end: the session can be taken up again from its log. Whatever is being asked is
-        given up.
-        """
-        self._stop_asking()
         for over in self._waiting:
             over.cancel()
-        self._over.set()
+        super().lay_aside()
 
     async def round(self, asked: RoundRequested) -> None:
         """Ask for a round and wait until it is completed or has failed; raise SimulationError if there can be none."""

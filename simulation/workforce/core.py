@@ -33,9 +33,9 @@ from typing import Any, assert_never
 
 from simulation.contract import Step, error_raised
 from simulation.effects import Effect, End, Generate, Refuse
-from simulation.events import SessionEnded, TurnDropped
+from simulation.events import SessionEnded, SessionResumed, TurnDropped
 from simulation.generation import USABLE
-from simulation.inputs import Crashed, EndRequested, GenerationArrived, Tick
+from simulation.inputs import Crashed, EndRequested, GenerationArrived, Reopened, Tick
 from simulation.model_health import mismatches, model_called
 from simulation.parameters import MILLISECONDS
 from simulation.workforce.answers import Answer, Summary, read_answer, read_summary
@@ -50,7 +50,6 @@ from simulation.workforce.events import (
     RoundStarted,
     SessionContinued,
     SessionPaused,
-    SessionResumed,
     TurnStarted,
     WorkforceStarted,
 )
@@ -60,7 +59,6 @@ from simulation.workforce.inputs import (
     MemoriesForgotten,
     MemoryGiven,
     PauseRequested,
-    Reopened,
     RoundRequested,
     WorkforceInput,
 )

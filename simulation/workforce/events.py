@@ -204,17 +204,6 @@ class SessionForked(Event):
     max_turns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionResumed(Event):
-    """The session was at rest for so many seconds of the world's time (its server was stopped, or it was laid aside),
-    in which `elapsed` stood still.
-    """
-
-    event_type: ClassVar[str] = "session_resumed"
-
-    gap_seconds: float
-
-
 WorkforceEvent = (
     WorkforceStarted
     | RoundStarted
@@ -229,5 +218,4 @@ WorkforceEvent = (
     | SessionPaused
     | SessionContinued
     | SessionForked
-    | SessionResumed
 )

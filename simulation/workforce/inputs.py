@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulation.inputs import Crashed, EndRequested, GenerationArrived, Tick
+from simulation.inputs import Crashed, EndRequested, GenerationArrived, Reopened, Tick
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +47,6 @@ class PauseRequested:
 @dataclass(frozen=True, slots=True)
 class ContinueRequested:
     pass
-
-
-@dataclass(frozen=True, slots=True)
-class Reopened:
-    """The session is taken up again after `gap_seconds` of the world's time; whatever was under way is not any more."""
-
-    gap_seconds: float
 
 
 WorkforceInput = (

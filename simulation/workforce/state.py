@@ -14,6 +14,7 @@ from simulation.events import (
     ModelCalled,
     ModelMismatch,
     SessionEnded,
+    SessionResumed,
     TurnDropped,
     UnknownEvent,
 )
@@ -30,7 +31,6 @@ from simulation.workforce.events import (
     SessionContinued,
     SessionForked,
     SessionPaused,
-    SessionResumed,
     TurnStarted,
     WorkforceEvent,
     WorkforceStarted,
@@ -40,7 +40,15 @@ from simulation.workforce.modifications import Premises, modified
 from simulation.workforce.parameters import Role, WorkforceParameters
 
 TableEvent = (
-    WorkforceEvent | ModelCalled | ModelMismatch | TurnDropped | ErrorRaised | LogRepaired | SessionEnded | UnknownEvent
+    WorkforceEvent
+    | SessionResumed
+    | ModelCalled
+    | ModelMismatch
+    | TurnDropped
+    | ErrorRaised
+    | LogRepaired
+    | SessionEnded
+    | UnknownEvent
 )
 """What a workforce log can hold."""
 

@@ -246,7 +246,7 @@ async def run_again(provider: RecordedProvider, records: list[Record]) -> list[R
     """Run a session with the recorded one's start and its participant's messages, at their times."""
     start, log = records[0].event, ListLog()
     assert isinstance(start, SessionStarted)
-    session = SimulationSession(start, model=provider.for_session(start), clock=VirtualClock(), log=log)
+    session = SimulationSession.begin(start, model=provider.for_session(start), clock=VirtualClock(), log=log)
     for record in records:
         posted = record.event
         if isinstance(posted, MessagePosted) and posted.sender == "user":

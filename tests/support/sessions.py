@@ -99,4 +99,4 @@ class Watcher:
 
 
 def session(model: Model, log: ListLog, start: SessionStarted | None = None, **changes) -> SimulationSession:
-    return SimulationSession(start or started(**changes), model=model, clock=VirtualClock(), log=log)
+    return SimulationSession.begin(start or started(**changes), model=model, clock=VirtualClock(), log=log)

@@ -10,11 +10,11 @@ from typing import Any
 from simulation.codec import Record, decode, encode
 from simulation.effects import Generate, Refuse
 from simulation.generation import Attempt, GenerateRequest, Generation, Usage, status_of
-from simulation.inputs import GenerationArrived
+from simulation.inputs import GenerationArrived, Reopened
 from simulation.workforce.core import Workforce
 from simulation.workforce.events import WorkforceStarted
 from simulation.workforce.hooks import Hooks
-from simulation.workforce.inputs import Reopened, RoundRequested, WorkforceInput
+from simulation.workforce.inputs import RoundRequested, WorkforceInput
 from simulation.workforce.modifications import in_order
 from simulation.workforce.parameters import COORDINATOR, Role, WorkforceParameters
 

@@ -59,7 +59,7 @@ async def session_through_an_outage(number: int) -> Outage:
         language_model=FIRST,
     )
     log = ListLog()
-    session = SimulationSession(start, model=gateway.for_session(start), clock=VirtualClock(), log=log)
+    session = SimulationSession.begin(start, model=gateway.for_session(start), clock=VirtualClock(), log=log)
     session.receive(ParticipantConnected(1, True))
     await session.run()
     events = [record.event for record in log.records]

@@ -77,7 +77,7 @@ def played(model: LanguageModel, of: Wired) -> list[Record]:
 
     async def main() -> None:
         start = started(**of.changes)
-        subject = SimulationSession(start, model=model, clock=VirtualClock(), log=log)
+        subject = SimulationSession.begin(start, model=model, clock=VirtualClock(), log=log)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(subject.run())
             for moment, content in POSTS:

@@ -9,7 +9,7 @@ from tables import ROLES, Table, answer, plainly, table_start
 
 from experiments.replay import replay
 from simulation.codec import decode, encode
-from simulation.events import ModelCalled, TurnDropped
+from simulation.events import ModelCalled, SessionResumed, TurnDropped
 from simulation.workforce.core import Workforce
 from simulation.workforce.events import (
     AgentAnswered,
@@ -18,7 +18,6 @@ from simulation.workforce.events import (
     RoundFailed,
     RoundResumed,
     RoundStarted,
-    SessionResumed,
     TurnStarted,
 )
 from simulation.workforce.parameters import COORDINATOR
