@@ -7,6 +7,7 @@ ExperimentsError
 ├── UnknownExample      there is no example of that name
 ├── LogError            an event log could not be written or read
 │   ├── LogExists       a session's log is never written over
+│   ├── LogMissing      there is none
 │   └── DamagedLog      a line that is no record, with its number
 ├── StoreError          the database could not be opened, read or written
 └── NotAdmitted         somebody gets no session, for a reason that they may be told
@@ -66,6 +67,10 @@ class LogError(ExperimentsError):
 
 
 class LogExists(LogError):
+    pass
+
+
+class LogMissing(LogError):
     pass
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -19,6 +20,7 @@ from starlette.routing import Mount, WebSocketRoute
 
 from experiments.errors import ExperimentsError
 from experiments.eventlog.append import Committer
+from experiments.eventlog.checkpoint import Checkpoint
 from experiments.eventlog.folder import LogFolder
 from experiments.experiment import Experiment, load_experiment
 from experiments.opening import session_started
@@ -27,7 +29,7 @@ from experiments.store.reconciling import reconcile
 from experiments.store.sessions import Reserved, Sessions
 from experiments.store.study import DataFolder, Study, open_study
 from server import docs, health, limits, metrics, models, openapi, participant, serverlog, starting
-from server.attempts import FailedStarts, Failures
+from server.attempts import FailedStarts, Failures, Handshakes
 from server.errors import EXCEPTION_HANDLERS, InvalidSettings
 from server.folders import prepare, sole_use_of
 from server.hub import Hub
@@ -62,13 +64,12 @@ def operations() -> list[Operation]:
     ]
 
 
-def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
+def create_app(settings: ServerSettings, experiment: Experiment, wall: Callable[[], datetime] = wall_time) -> Starlette:
     """Return the application; raise InvalidSettings or StoreError if this machine or the provider cannot carry it.
 
-    Which model speaks is settled already (`models.settled`).
+    Which model speaks is settled already (`models.settled`). `wall` is the world's time.
     """
-    prepare("LOG_DIR", settings.log_dir, "Logs are kept there")
-    prepare("DATA_DIR", settings.data_dir, "Tokens and sessions are kept there")
+    prepare_folders(settings)
     data = DataFolder.open(settings.data_dir)
     # What is in this process is cheap, and can be wrong; what speaks on the wire takes a second to import.
     local = None if is_on_the_wire(*experiment.every) else models.provider(settings, experiment)
@@ -82,7 +83,7 @@ def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         serverlog.redact_uvicorn()
         async with AsyncExitStack() as stack:
-            study = await open_study(data, experiment, wall_time())
+            study = await open_study(data, experiment, wall())
             stack.push_async_callback(study.close)
             committer = Committer()
             committer.start()
@@ -90,11 +91,14 @@ def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
             provider = await asyncio.to_thread(models.provider, settings, experiment) if local is None else local
             stack.push_async_callback(provider.close)
             logs = LogFolder(settings.log_dir, settings.log_sync, committer)
-            hub = await _hub(settings, study, provider, logs)
+            sessions = Sessions(study, wall)
+            unfinished = await reconcile(sessions, logs, study.experiment.conditions)
+            hub = _hub(settings, study, sessions, provider, logs, wall, counts)
+            app.state.hub = hub
             simulator = await open_simulator(settings, study, provider, logs, roles, counts, new_id=_new_id)
             counts.live_sessions.set_function(lambda: hub.live_sessions)
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(hub.run(), name="hub")
+                tasks.create_task(hub.run(unfinished), name="hub")
                 tasks.create_task(simulator.desk.run(), name="workforce")
                 keys = tasks.create_task(follow_keys(settings, provider), name="keys")
                 yield {
@@ -102,7 +106,8 @@ def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
                     "experiment": experiment,
                     "hub": hub,
                     "page": page,
-                    "admissions": Admissions(study, now=wall_time, new_id=_new_id),
+                    "admissions": Admissions(study, now=wall, new_id=_new_id),
+                    "handshakes": Handshakes(settings.handshakes_per_minute),
                     "failed_starts": FailedStarts(settings.start_failures_per_minute),
                     "failed_keys": Failures(settings.start_failures_per_minute),
                     "description": described,
@@ -131,10 +136,21 @@ def create_app(settings: ServerSettings, experiment: Experiment) -> Starlette:
     )
 
 
-async def _hub(settings: ServerSettings, study: Study, provider: Provider, logs: LogFolder) -> Hub:
-    sessions = Sessions(study, wall_time)
-    await reconcile(sessions, logs, study.experiment.conditions)
+def prepare_folders(settings: ServerSettings) -> None:
+    """Make the folders if need be; raise InvalidSettings if one cannot be written."""
+    prepare("LOG_DIR", settings.log_dir, "Logs are kept there")
+    prepare("DATA_DIR", settings.data_dir, "Tokens and sessions are kept there")
 
+
+def _hub(
+    settings: ServerSettings,
+    study: Study,
+    sessions: Sessions,
+    provider: Provider,
+    logs: LogFolder,
+    wall: Callable[[], datetime],
+    counts: Metrics,
+) -> Hub:
     def first_record(reserved: Reserved) -> SessionStarted:
         return session_started(
             study.experiment,
@@ -151,9 +167,12 @@ async def _hub(settings: ServerSettings, study: Study, provider: Provider, logs:
         sessions=sessions,
         first_record=first_record,
         provider=provider,
-        clock=WallClock(),
+        clock=WallClock(wall),
+        wall=wall,
         logs=logs,
+        checkpoint=Checkpoint(settings.data_dir),
         capacity=limits.session_capacity(),
+        on_beat=counts.loop_lag.observe,
     )
 
 
@@ -170,9 +189,9 @@ def _app_from_environment() -> Starlette:
     try:
         settings = load_settings()
         experiment = models.settled(settings, load_experiment(settings.experiment_folder)).experiment
-        app = create_app(settings, experiment)
-        _held.enter_context(sole_use_of(settings.data_dir))
-        return app
+        prepare_folders(settings)
+        _held.enter_context(sole_use_of(DATA_DIR=settings.data_dir, LOG_DIR=settings.log_dir))
+        return create_app(settings, experiment)
     except (InvalidSettings, ExperimentsError) as error:
         print(error, file=sys.stderr)  # noqa: T201  there is no log yet
         raise SystemExit(2) from None

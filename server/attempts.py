@@ -45,6 +45,18 @@ class Failures:
             self._counted.hit(self._limit, source)
 
 
+class Handshakes:
+    """`per_minute`: sockets that may be opened for one session in a minute; 0: no limit."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._limit = RateLimitItemPerMinute(per_minute) if per_minute else None
+        self._counted = MovingWindowRateLimiter(MemoryStorage())
+
+    def count(self, session_id: str) -> bool:
+        """Count one; return whether it is one too many."""
+        return self._limit is not None and not self._counted.hit(self._limit, session_id)
+
+
 class FailedStarts:
     """`per_minute`: failed starts of one address in a minute; 0: no limit."""
 

@@ -8,7 +8,8 @@ never waits for anything but the socket, or pings would go unanswered and the so
 
 The writer sends what stands in the session's transcript after `_sent`, a cursor. So a backlog and live messages are one
 thing, in one order, and nothing is queued for a slow reader but a number. Beside it stands a bounded queue of frames
-that are no messages: typing, errors, heartbeats.
+that are no messages: typing, errors, heartbeats. Of what a client could not be sent yet, the newest word counts: there
+is one typing frame for each member in it, and one heartbeat.
 
 Invariants
 ==========
@@ -17,6 +18,8 @@ Invariants
 * A client that does not take a frame within SEND_SECONDS, or is MAX_LAG behind while it takes none, is cut off; the
   session and everybody else goes on. It may come back and gets what it lacks. That it is stuck is noticed when there
   is more to send and at every heartbeat: a timer for each frame would cost more than the frame.
+* A message is taken while the session's allowance and its log let it; else the client is told when to send it again.
+  One that speaks the plain protocol cannot be told anything: its messages wait here for their turn.
 * The socket is closed by the writer alone, after everything before the close has been sent.
 """
 
@@ -25,22 +28,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections import deque
+from collections import OrderedDict
 from typing import NamedTuple, assert_never
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server import protocol
+from server.allowance import Allowance
+from server.guard import ABORT
 from server.protocol import BadFrame, Close
 from simulation.codec import Record
 from simulation.effects import Acknowledge, HideTyping, Refuse, ShowTyping
 from simulation.events import MessagePosted, SessionEnded
 from simulation.inputs import (
-    EndRequested,
     ParticipantDisconnected,
     ParticipantLeft,
     ParticipantPosted,
     ParticipantReacted,
+    ParticipantReported,
+    ParticipantSaw,
 )
 from simulation.runtime.clock import Timer
 from simulation.runtime.session import Shown, SimulationSession
@@ -50,6 +56,8 @@ MAX_LAG = 256
 """New messages that a client which takes nothing may be behind."""
 FRAMES_BEFORE_OTHERS = 16
 """How many frames of one client are taken in a row before others have their turn."""
+STALLED_SECONDS = 2.0
+"""After how long a client may send again what could not be stored."""
 SEND_SECONDS = 10.0
 """How long a client may take to take one frame; noticed at the next heartbeat at the latest."""
 
@@ -63,15 +71,23 @@ class Connection:
     """`number` tells the connections of a session apart; `after` is the position up to which the client has all."""
 
     def __init__(
-        self, websocket: WebSocket, session: SimulationSession, *, number: int, is_plain: bool, after: int = 0
+        self,
+        websocket: WebSocket,
+        session: SimulationSession,
+        *,
+        number: int,
+        allowance: Allowance,
+        is_plain: bool,
+        after: int = 0,
     ) -> None:
         self.number = number
+        self._allowance = allowance
         self._websocket = websocket
         self._session = session
         self._is_plain = is_plain
         self._sent = min(after, len(session.transcript))
         self._backlog_until = len(session.transcript)
-        self._queue: deque[str] = deque()
+        self._queue: OrderedDict[object, str] = OrderedDict()
         self._wake = asyncio.Event()
         self._last: str | None = None
         self._sending_since: float | None = None
@@ -109,9 +125,7 @@ class Connection:
             timer.cancel()
         if self._heartbeat is not None:
             self._heartbeat.cancel()
-        if code == Close.RESTARTING:  # our own doing: the server is told to stop
-            self._session.receive(EndRequested("server_shutdown"))
-        else:
+        if code != Close.RESTARTING:  # that is the server's doing: the next one goes on with the session
             self._session.receive(ParticipantDisconnected(self.number, code))
 
     # What the session tells
@@ -136,7 +150,7 @@ class Connection:
                 self._typing[effect.sender] = show
             case HideTyping():
                 if not self._forget_typing(effect.sender):
-                    self._put(protocol.typing(effect.sender, False))
+                    self._put(protocol.typing(effect.sender, False), key=effect.sender)
             case Acknowledge():
                 if effect.position <= self._sent:  # else its echo is still on its way
                     self._put(protocol.visible_frame(self._session.transcript[effect.position - 1]))
@@ -147,7 +161,7 @@ class Connection:
 
     def _show_typing(self, sender: str) -> None:
         del self._typing[sender]
-        self._put(protocol.typing(sender, True))
+        self._put(protocol.typing(sender, True), key=sender)
 
     def _forget_typing(self, sender: str) -> bool:
         """Take back typing that was not shown yet; return whether there was any."""
@@ -162,6 +176,8 @@ class Connection:
             self.close(Close.TOO_SLOW, "too slow")
             if self._writer is not None:
                 self._writer.cancel()  # it waits for a client that takes nothing
+            if (abort := self._websocket.scope["extensions"].get(ABORT)) is not None:
+                abort["abort"]()
 
     def _end(self, reason: str) -> None:
         if self._closing is None and not self._is_plain:
@@ -189,12 +205,12 @@ class Connection:
             self._post(protocol.plain_frame(data) if self._is_plain else protocol.client_frame(data))
         except BadFrame as bad:
             if not self._is_plain:
-                self._put(protocol.error(bad.code, bad.message, bad.client_message_id))
+                self._put(protocol.error(bad.code, bad.message, bad.client_message_id, bad.retry_after))
 
     def _post(self, frame: protocol.ClientFrame) -> None:
         match frame:
             case protocol.UserMessage():
-                self._session.receive(
+                self._posted(
                     ParticipantPosted(
                         content=frame.content.strip(),
                         client_message_id=frame.client_message_id,
@@ -203,7 +219,11 @@ class Connection:
                     )
                 )
             case protocol.Reaction():
-                self._session.receive(ParticipantReacted(message_id=frame.message_id, emoji=frame.emoji))
+                self._receive_in_time(ParticipantReacted(message_id=frame.message_id, emoji=frame.emoji))
+            case protocol.Report():
+                self._receive_in_time(ParticipantReported(message_id=frame.message_id, reason=frame.reason))
+            case protocol.Seen():
+                self._session.receive(ParticipantSaw(frame.position))
             case protocol.Leave():
                 self._session.receive(ParticipantLeft())
             case protocol.Typing():
@@ -212,6 +232,31 @@ class Connection:
                 raise BadFrame("bad_frame", "hello was said already")
             case _:
                 assert_never(frame)
+
+    def _posted(self, posted: ParticipantPosted) -> None:
+        if posted.client_message_id in self._session.core.state.sent:
+            self._session.receive(posted)  # it is known: sending it again costs nothing
+        elif self._session.is_stalled and not self._is_plain:
+            raise BadFrame("not_stored", "not now, please send it again", posted.client_message_id, STALLED_SECONDS)
+        else:
+            self._receive_in_time(posted)
+
+    def _receive_in_time(self, input: ParticipantPosted | ParticipantReacted | ParticipantReported) -> None:
+        """Hand on what counts against the participant's allowance, or say when it would be taken."""
+        if self._is_plain:
+            wait = self._allowance.reserve()
+            self._session.call_at(self._session.elapsed + wait, lambda: self._session.receive(input))
+            self._close_if_ignored()
+            return
+        if (wait := self._allowance.take()) == 0:
+            self._session.receive(input)
+            return
+        self._close_if_ignored()
+        raise BadFrame("rate_limited", "too fast", getattr(input, "client_message_id", None), wait)
+
+    def _close_if_ignored(self) -> None:
+        if self._allowance.is_ignored:
+            self.close(Close.TOO_FAST, "too fast")
 
     def _members(self, frame: protocol.UserMessage) -> tuple[str, ...]:
         names = self._session.start.parameters.agent_names
@@ -245,14 +290,17 @@ class Connection:
         if self._sending_since is not None:
             self._cut_off_if_stuck(self._sending_since)
         elif not self._is_plain:
-            self._put(protocol.heartbeat(self._sent))
+            self._put(protocol.heartbeat(self._sent), key=protocol.heartbeat)
         self._beat_later()
 
-    def _put(self, frame: str) -> None:
+    def _put(self, frame: str, key: object = None) -> None:
+        """Queue a frame; one that waits there under the same `key` is out of date, and goes."""
+        if key is not None:
+            self._queue.pop(key, None)
         if len(self._queue) >= MAX_QUEUED_FRAMES:
             self.close(Close.TOO_SLOW, "too slow")
             return
-        self._queue.append(frame)
+        self._queue[key or object()] = frame
         self._wake.set()
 
     async def _write(self) -> None:
@@ -276,7 +324,7 @@ class Connection:
     def _next_frame(self) -> str | None:
         """Return what goes out next: what is no message first, then the transcript, then the goodbye."""
         if self._queue:
-            return self._queue.popleft()
+            return self._queue.popitem(last=False)[1]
         while self._sent < len(self._session.transcript):
             record = self._session.transcript[self._sent]
             self._sent += 1

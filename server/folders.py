@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TextIO
 
@@ -44,17 +44,21 @@ def new_private_file(option: str, out: Path) -> TextIO:
 
 
 @contextmanager
-def sole_use_of(data_dir: Path) -> Iterator[None]:
-    """Keep other servers from the folder while the block runs: two would each end the other's sessions.
+def sole_use_of(**folders: Path) -> Iterator[None]:
+    """Keep other servers from the folders while the block runs: two would both go on with the same sessions.
 
-    Raises InvalidSettings if another is there. The system lets go of the lock whatever becomes of this process.
+    Raises InvalidSettings if another is there. The system lets go of a lock whatever becomes of this process.
     """
-    with (data_dir / LOCK_FILE).open("a+b") as file:
-        try:
-            _lock(file)
-        except OSError as error:
-            advice = "Stop it, or give this one a folder of its own: DATA_DIR=..."
-            raise InvalidSettings([f"DATA_DIR: {data_dir} is in use by another server. {advice}"]) from error
+    by_path = {path.resolve(): variable for variable, path in folders.items()}
+    with ExitStack() as held:
+        for path, variable in by_path.items():
+            file = held.enter_context((path / LOCK_FILE).open("a+b"))
+            try:
+                _lock(file)
+            except OSError as error:
+                advice = f"Stop it, or give this one a folder of its own: {variable}=..."
+                problem = f"{variable}: {folders[variable]} is in use by another server. {advice}"
+                raise InvalidSettings([problem]) from error
         yield
 
 

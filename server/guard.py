@@ -1,4 +1,4 @@
-"""What uvicorn leaves open: a connection on which no request ever becomes whole.
+"""What uvicorn leaves open: a connection on which no request ever becomes whole, a socket that nobody reads any more.
 
 Its faster parser takes a header of any length, and halts every session meanwhile; h11 takes 16 KiB and no more. Neither
 minds a client that connects and says nothing, or a letter a minute: each holds a descriptor until there are none left.
@@ -11,12 +11,41 @@ from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
 REQUEST_SECONDS = 20.0
 """How long a connection may take to ask for something, the first time and each time after."""
 MAX_HANDSHAKE_HEADERS = 100
 MAX_HANDSHAKE_LINE = 8_000
 """A little less than the 128 headers and 8,192 bytes a line that websockets takes."""
+
+
+ABORT = "chatroom.abort"
+"""The ASGI extension with which a socket is dropped at once."""
+CLOSING_SECONDS = 1.0
+"""What a client has to take the goodbye of a server that stops."""
+
+
+class GuardedSocket(WebSocketsSansIOProtocol):
+    """uvicorn's socket, for peers that take nothing: closing politely would wait for them, descriptor and all."""
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if hasattr(self, "scope"):
+            self.scope["extensions"][ABORT] = {"abort": self.transport.abort}
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self._abort_if_stuck()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self.loop.call_later(CLOSING_SECONDS, self._abort_if_stuck)
+
+    def _abort_if_stuck(self) -> None:
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
 
 
 class GuardedHttp(H11Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Literal
 
@@ -57,9 +56,7 @@ def _not_ready(request: Request) -> str | None:
         return "full"
     if hub.model_problem is not None:
         return hub.model_problem
-    if not os.access(request.state.settings.log_dir, os.W_OK):
-        return "log folder not writable"
-    return None
+    return hub.logs.problem
 
 
 def _operation(path: str, endpoint: Endpoint, summary: str, answers: Mapping[int, type[BaseModel]]) -> Operation:

@@ -3,6 +3,9 @@ are over, stand in the index (`experiments.store`).
 
 A session begins when its participant's first connection is attached, not when it was started: nobody's time runs while
 their browser loads. One connection speaks for a participant, the newest; the one before is told and closed.
+
+A server that stops ends nobody: it lays its sessions aside. The next one takes up, from their logs, those whose
+participant comes back, and one after another all others, since they must end some time as well.
 """
 
 from __future__ import annotations
@@ -10,21 +13,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from weakref import WeakValueDictionary
 
 from experiments.errors import LogError, LogExists, StoreError
+from experiments.eventlog.checkpoint import Age, Checkpoint
 from experiments.eventlog.folder import LogFolder
-from experiments.store.reconciling import end_reason_in
 from experiments.store.sessions import Reserved, Sessions
-from experiments.store.tables import OVER
+from experiments.store.study import moment
+from experiments.store.tables import LIVE, OVER
+from server.allowance import Allowance
 from server.connection import Connection
 from server.errors import RequestRefused, SocketRefused
 from server.protocol import Close
+from server.pulse import Pulse
+from server.resuming import CannotResume, Resumed, resumed
 from simulation.events import SessionStarted
-from simulation.inputs import EndRequested, ParticipantConnected
+from simulation.inputs import ParticipantConnected, WallClockJumped
 from simulation.llm.registry import Provider
 from simulation.runtime.clock import Clock
-from simulation.runtime.session import SimulationSession
+from simulation.runtime.session import LogSink, SimulationSession
 
 logger = logging.getLogger("chatroom.hub")
 
@@ -35,11 +44,14 @@ INDEX_SECONDS = 10.0
 PAUSED_SECONDS = 300
 STOP_SECONDS = 5.0
 """How long a stopping server waits for its sessions' last records."""
+TAKE_UP_AGAIN_SECONDS = 5.0
+CHECKPOINT_BEATS = 2
+"""Every so many beats of the pulse, how old the sessions are is written down."""
 
 
 class Hub:
     """`sessions` is the index; `first_record` makes a session's SessionStarted; `capacity` is how many may run at
-    once.
+    once; `on_beat` is told once a second by how many seconds the event loop is late.
     """
 
     def __init__(
@@ -49,20 +61,29 @@ class Hub:
         first_record: Callable[[Reserved], SessionStarted],
         provider: Provider,
         clock: Clock,
+        wall: Callable[[], datetime],
         logs: LogFolder,
+        checkpoint: Checkpoint,
         capacity: int,
+        on_beat: Callable[[float], None] = lambda late: None,
     ) -> None:
         self.is_stopping = False
         self.capacity = capacity
+        self.logs = logs
         self._sessions = sessions
         self._first_record = first_record
         self._provider = provider
         self._clock = clock
-        self._logs = logs
+        self._wall = wall
+        self._checkpoint = checkpoint
+        self._ages: dict[str, Age] = {}  # of those that are to be taken up, until they are
         self._live: dict[str, _Live] = {}
-        self._door = asyncio.Lock()
+        self._doors: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tasks: asyncio.TaskGroup | None = None
         self._all_gone = asyncio.Event()
+        self._on_beat = on_beat
+        self._beats = 0
+        self._writing: asyncio.Task[None] | None = None
 
     @property
     def model_problem(self) -> str | None:
@@ -73,22 +94,75 @@ class Hub:
     def live_sessions(self) -> int:
         return len(self._live)
 
-    async def run(self) -> None:
-        """Own the sessions' tasks until `stop`."""
+    # The server's life
+
+    async def run(self, unfinished: Iterable[str] = ()) -> None:
+        """Own the sessions' tasks until `stop`. `unfinished` are the ids of those that are to be taken up."""
+        waiting = [*unfinished]
+        self._ages = {each: age for each in waiting if (age := self._checkpoint.ages.get(each)) is not None}
+        pulse = Pulse(self._clock, self._wall, on_jump=self._clock_jumped, on_beat=self._beat)
         async with asyncio.TaskGroup() as self._tasks:
+            beating = self._tasks.create_task(pulse.run(), name="pulse")
+            taking_up = self._tasks.create_task(self._take_up(waiting), name="taking up")
             await self._all_gone.wait()
+            beating.cancel()
+            taking_up.cancel()
 
     async def stop(self) -> None:
-        """End every session, and wait until their logs say so, but not for ever."""
+        """Lay every session aside, and wait until its log has everything, but not for ever."""
+        if self.is_stopping:
+            return
         self.is_stopping = True
+        ages = self._all_ages()
         for live in tuple(self._live.values()):
-            live.session.receive(EndRequested("server_shutdown"))
-        tasks = [live.task for live in self._live.values()]
-        if tasks:
+            live.session.lay_aside()
+        if tasks := [live.task for live in self._live.values()]:
             _, late = await asyncio.wait(tasks, timeout=STOP_SECONDS)
             for task in late:
                 task.cancel()
+        await self._keep(ages)
         self._all_gone.set()
+
+    async def _take_up(self, session_ids: Iterable[str]) -> None:
+        """Take up the sessions that the last server had, those whose participants come back first before that."""
+        waiting = [*session_ids]
+        if waiting:
+            logger.info("%d sessions go on that the last server had", len(waiting))
+        while waiting:
+            waiting = [each for each in waiting if not await self._is_settled(each)]
+            await asyncio.sleep(TAKE_UP_AGAIN_SECONDS if waiting else 0)
+
+    async def _is_settled(self, session_id: str) -> bool:
+        """Take up a session; return whether that need not be tried again."""
+        try:
+            await self.session(session_id)
+        except SocketRefused as refused:
+            return refused.close_code != Close.OVERLOADED
+        return True
+
+    def _clock_jumped(self, seconds: float) -> None:
+        for live in tuple(self._live.values()):
+            live.session.receive(WallClockJumped(seconds))
+
+    def _beat(self, late: float) -> None:
+        self._on_beat(late)
+        self._beats += 1
+        if self._beats % CHECKPOINT_BEATS == 0 and (self._writing is None or self._writing.done()):
+            assert self._tasks is not None
+            self._writing = self._tasks.create_task(self._keep(self._all_ages()), name="checkpoint")
+
+    def _all_ages(self) -> dict[str, Age]:
+        now = moment(self._wall())
+        running = {name: Age(live.session.elapsed, now) for name, live in self._live.items()}
+        return self._ages | running
+
+    async def _keep(self, ages: dict[str, Age]) -> None:
+        try:
+            await asyncio.to_thread(self._checkpoint.write, ages)
+        except OSError as error:
+            logger.error("how old the sessions are cannot be written down (%s)", error.strerror)
+
+    # New sessions
 
     def refuse_if_closed(self) -> None:
         """Raise RequestRefused if no new session should be started here, now."""
@@ -99,6 +173,9 @@ class Hub:
                 headers={"Retry-After": str(PAUSED_SECONDS)},
             )
         if self.is_stopping or len(self._live) >= self.capacity:
+            raise _not_admitting()
+        if problem := self.logs.problem:
+            logger.error("no session begins: %s", problem)
             raise _not_admitting()
 
     async def has_just_ended(self, session_id: str) -> bool:
@@ -113,22 +190,30 @@ class Hub:
             raise _not_admitting() from None
         return True
 
+    # Connections
+
     async def session(self, session_id: str) -> SimulationSession:
-        """Return the session that a connection asks for, begun if need be; raise SocketRefused."""
+        """Return the session that a connection asks for, begun or taken up if need be; raise SocketRefused."""
         if (session := self._running(session_id)) is not None:
             return session
         try:
-            async with self._door:  # two sockets of one participant are to begin one session
+            async with self._door(session_id):  # two sockets of one participant are to begin one session
                 return self._running(session_id) or await self._begin(session_id)
-        except StoreError as error:
-            logger.error("the index of sessions fails: %s", error)
+        except (StoreError, LogError) as error:
+            logger.error("session %s has to wait: %s", session_id[:8], error)
             raise SocketRefused(Close.OVERLOADED, "not admitting") from error
+
+    def _door(self, session_id: str) -> asyncio.Lock:
+        return self._doors.setdefault(session_id, asyncio.Lock())
 
     def _running(self, session_id: str) -> SimulationSession | None:
         live = self._live.get(session_id)
         if live is not None and live.session.end_reason is not None:
             raise SocketRefused(Close.ENDED, "session over")
         return live.session if live is not None else None
+
+    def allowance(self, session_id: str) -> Allowance:
+        return self._live[session_id].allowance
 
     def attach(self, session_id: str, connection: Connection, *, resumable: bool) -> None:
         """Let `connection` speak for the participant from now on."""
@@ -143,66 +228,104 @@ class Hub:
         live.connections += 1
         return live.connections
 
+    # Beginning and taking up
+
     async def _begin(self, session_id: str) -> SimulationSession:
+        self._refuse_if_stopping()
         reserved = await self._sessions.begin(session_id)
         if reserved is None:
             raise SocketRefused(Close.UNKNOWN, "unknown session")
         if reserved.state == OVER:
             raise SocketRefused(Close.ENDED, "session over")
+        if reserved.state == LIVE:
+            return await self._taken_up(reserved)
         try:
             return self._begun(self._first_record(reserved))
-        except LogExists:  # it has been, and the index has missed its end
-            await self._sessions.ended(session_id, end_reason_in(self._logs, session_id))
-            raise SocketRefused(Close.ENDED, "session over") from None
+        except LogExists:  # it has begun, and the index has missed that
+            return await self._taken_up(reserved)
         except SocketRefused:
             await self._sessions.unbegun(session_id)
             raise
 
-    def _begun(self, start: SessionStarted) -> SimulationSession:
-        session_id = start.session_id
+    def _refuse_if_stopping(self) -> None:
         if self.is_stopping or self._tasks is None:
             raise SocketRefused(Close.RESTARTING, "restarting")
+
+    def _begun(self, start: SessionStarted) -> SimulationSession:
         if len(self._live) >= self.capacity:
             raise SocketRefused(Close.OVERLOADED, "full")
         try:
-            log = self._logs.create(session_id)
+            log = self.logs.create(start.session_id)
         except LogExists:
             raise
         except LogError as error:
             logger.error("no log, no session: %s", error)
             raise SocketRefused(Close.OVERLOADED, "not admitting") from error
+        return self._new(start, log)
+
+    def _new(self, start: SessionStarted, log: LogSink) -> SimulationSession:
         with contextlib.ExitStack() as if_it_fails:
             if_it_fails.callback(log.close)
             model = self._provider.for_session(start)
             session = SimulationSession.begin(start, model=model, clock=self._clock, log=log)
             if_it_fails.pop_all()
+        return self._let_run(session)
+
+    async def _taken_up(self, reserved: Reserved) -> SimulationSession:
+        """Go on with a session that another server has begun. Its log is read in a thread: others go on meanwhile."""
+        session_id, age = reserved.session_id, self._ages.get(reserved.session_id)
+        try:
+            found = await asyncio.to_thread(
+                resumed, self.logs, session_id, age, clock=self._clock, wall=self._wall, provider=self._provider
+            )
+        except CannotResume as error:
+            self._ages.pop(session_id, None)
+            await self._sessions.ended(session_id, error.end_reason)
+            raise SocketRefused(Close.ENDED, "session over") from error
+        if self.is_stopping:  # told so meanwhile
+            found.log.close()
+            self._refuse_if_stopping()
+        self._ages.pop(session_id, None)
+        return (
+            self._let_run(found.session)
+            if isinstance(found, Resumed)
+            else self._new(self._first_record(reserved), found.log)
+        )
+
+    def _let_run(self, session: SimulationSession) -> SimulationSession:
+        assert self._tasks is not None
+        session_id = session.session_id
         task = self._tasks.create_task(self._run(session), name=f"session {session_id[:8]}")
-        self._live[session_id] = _Live(session, task)
-        logger.info("session %s started, %d running", session_id[:8], len(self._live))
+        self._live[session_id] = _Live(session, task, self._clock)
+        how = "goes on" if session.core.state.position or session.core.state.connections else "started"
+        logger.info("session %s %s, %d running", session_id[:8], how, len(self._live))
         return session
 
     async def _run(self, session: SimulationSession) -> None:
+        broke_off = False
         try:
             await session.run()
         except Exception as error:  # task boundary: one session's end is no other's
+            broke_off = True
             logger.error("session %s broke off", session.session_id[:8], exc_info=error)
         finally:
-            await self._let_go(session)
-        logger.info("session %s over (%s), %d running", session.session_id[:8], session.end_reason, len(self._live))
+            await self._let_go(session, session.end_reason or ("error" if broke_off else None))
+        how = session.end_reason or "laid aside"
+        logger.info("session %s over (%s), %d running", session.session_id[:8], how, len(self._live))
 
-    async def _let_go(self, session: SimulationSession) -> None:
+    async def _let_go(self, session: SimulationSession, end_reason: str | None) -> None:
         try:
-            while True:
-                if await self._end_is_kept(session):
+            while end_reason is not None:
+                if await self._end_is_kept(session, end_reason):
                     break
                 await asyncio.sleep(INDEX_RETRY_SECONDS)
         finally:
             self._live.pop(session.session_id).is_gone.set()
 
-    async def _end_is_kept(self, session: SimulationSession) -> bool:
+    async def _end_is_kept(self, session: SimulationSession, end_reason: str) -> bool:
         """Tell the index that a session is over; whoever asks for what is due waits until it knows."""
         try:
-            await self._sessions.ended(session.session_id, session.end_reason or "error")
+            await self._sessions.ended(session.session_id, end_reason)
         except StoreError as error:
             logger.error("session %s is over, but the index fails: %s", session.session_id[:8], error)
             return self.is_stopping  # the log says it at the next start
@@ -218,11 +341,12 @@ def _not_admitting() -> RequestRefused:
 
 
 class _Live:
-    __slots__ = ("connection", "connections", "is_gone", "session", "task")
+    __slots__ = ("allowance", "connection", "connections", "is_gone", "session", "task")
 
-    def __init__(self, session: SimulationSession, task: asyncio.Task[None]) -> None:
+    def __init__(self, session: SimulationSession, task: asyncio.Task[None], clock: Clock) -> None:
         self.session = session
         self.task = task
+        self.allowance = Allowance(session.start.parameters.limits, clock.monotonic)
         self.connection: Connection | None = None
-        self.connections = 0
+        self.connections = session.core.state.connections
         self.is_gone = asyncio.Event()

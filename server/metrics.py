@@ -41,6 +41,12 @@ class Metrics:
             buckets=SECONDS,
         )
         self.live_sessions = Gauge("chatroom_live_sessions", "Chat sessions that run.", registry=registry)
+        self.loop_lag = Histogram(
+            "chatroom_event_loop_lag_seconds",
+            "How late the server looked at what was due, once a second.",
+            registry=registry,
+            buckets=SECONDS,
+        )
         self.workforce_rounds = Counter("workforce_rounds", "Rounds played.", ("outcome",), registry=registry)
         self.workforce_calls = Counter("workforce_calls", "Calls of models.", ("status",), registry=registry)
 

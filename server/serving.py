@@ -16,14 +16,18 @@ from experiments.entry import DEMO_TOKEN
 from experiments.experiment import Experiment, load_experiment
 from experiments.settings.conditions import ONLY_CONDITION
 from server import __version__, limits, models, protocol, serverlog
-from server.app import create_app
+from server.app import create_app, prepare_folders
 from server.errors import InvalidSettings
 from server.folders import sole_use_of
-from server.guard import GuardedHttp
+from server.guard import GuardedHttp, GuardedSocket
+from server.hub import Hub
 from server.listening import listening_socket
 from server.settings import ServerSettings
 
-GRACEFUL_SECONDS = 10
+GRACEFUL_SECONDS = 5
+"""How long a stopping server waits for requests that are under way."""
+PING_SECONDS, PONG_SECONDS = 5.0, 8.0
+"""Whoever does not answer a ping is gone within 13 s: a phone that changed its network, a lid that was shut."""
 
 
 def serve(settings: ServerSettings) -> None:
@@ -35,16 +39,17 @@ def serve(settings: ServerSettings) -> None:
     serverlog.configure(settings.log_level, as_json=settings.json_logs)
     for warning in experiment.warnings:
         logging.getLogger("chatroom").warning("%s", warning)
-    app = create_app(settings, experiment)
-    listener = listening_socket(settings.host, settings.port)
-    server = _Server(
-        uvicorn_config(app, settings),
-        on_started=lambda: print(banner(settings, experiment, why, listener), flush=True),  # noqa: T201  for whoever started it
-    )
-    calm_garbage_collector()
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the keys are followed, and after: it asks for no end
-    with sole_use_of(settings.data_dir):
+    prepare_folders(settings)
+    with sole_use_of(DATA_DIR=settings.data_dir, LOG_DIR=settings.log_dir):
+        app = create_app(settings, experiment)
+        listener = listening_socket(settings.host, settings.port)
+        server = Server(
+            uvicorn_config(app, settings),
+            on_started=lambda: print(banner(settings, experiment, why, listener), flush=True),  # noqa: T201  for whoever started it
+        )
+        calm_garbage_collector()
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the keys are followed, and after: it asks for no end
         server.run(sockets=[listener])
 
 
@@ -52,7 +57,9 @@ def uvicorn_config(app: ASGIApp, settings: ServerSettings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=GuardedHttp,
-        ws="websockets-sansio",
+        ws=GuardedSocket,
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PONG_SECONDS,
         ws_max_size=protocol.MAX_FRAME_BYTES,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=GRACEFUL_SECONDS,
@@ -76,8 +83,10 @@ def calm_garbage_collector() -> None:
     gc.set_threshold(5_000, 5, 1_000)
 
 
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+class Server(uvicorn.Server):
+    """Lays the sessions aside before it closes their sockets: their clocks stop when the server is told to."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None] = lambda: None) -> None:
         super().__init__(config)
         self._on_started = on_started
 
@@ -85,6 +94,13 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        hub: Hub = self.lifespan.state["hub"]
+        try:
+            await hub.stop()
+        finally:
+            await super().shutdown(sockets)
 
 
 def banner(settings: ServerSettings, experiment: Experiment, why: str, listener: socket.socket) -> str:

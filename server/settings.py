@@ -46,6 +46,7 @@ class ServerSettings(BaseSettings):
     allowed_hosts: ExactList = ()
     trusted_proxies: ExactList = ()
     start_failures_per_minute: int = Field(default=10, ge=0, le=1_000_000)
+    handshakes_per_minute: int = Field(default=60, ge=0, le=1_000_000)
     llm_provider: str | None = None
     llm_model: str | None = None
     llm_cache_entries: int = Field(default=0, ge=0, le=1_000_000)

@@ -9,6 +9,7 @@ import logging
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server import protocol
+from server.attempts import Handshakes
 from server.connection import Connection
 from server.errors import SocketRefused
 from server.hub import Hub
@@ -38,13 +39,17 @@ async def participant_socket(websocket: WebSocket) -> None:
 
 async def _serve(websocket: WebSocket, is_plain: bool) -> None:
     hub: Hub = websocket.state.hub
+    handshakes: Handshakes = websocket.state.handshakes
     session_id = websocket.path_params["session_id"]
+    if handshakes.count(session_id):
+        raise SocketRefused(Close.TOO_FAST, "too many connections")
     after = 0 if is_plain else await _hello(websocket)
     session = await hub.session(session_id)
     connection = Connection(
         websocket,
         session,
         number=hub.next_connection_number(session_id),
+        allowance=hub.allowance(session_id),
         is_plain=is_plain,
         after=len(session.transcript) if is_plain else after,
     )

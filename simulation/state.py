@@ -66,7 +66,8 @@ class SessionState:
 
     `degraded_at` is since when the model gives no answers, `model_answered_at` when it last gave one; `failing_since`
     is when the first turn came to nothing since an agent last spoke, `failures` how many have; `served_models` are
-    pairs of the model asked and another that answered. `stimuli_begun` are their numbers, from 1.
+    pairs of the model asked and another that answered. `stimuli_begun` are their numbers, from 1. `connections` is the
+    highest number that a connection has had.
 
     `lost_at` is since when nobody is connected, `is_lost_by_us` whether that is the server's doing; `paused_at` since
     when agents wait for the participant's return. `unanswered` is the participant's message whose reaction was not
@@ -87,6 +88,7 @@ class SessionState:
     background_count: int = 0
     participant_message_count: int = 0
     connection: int | None = None
+    connections: int = 0
     resumable: bool = False
     lost_at: float | None = None
     is_lost_by_us: bool = False
@@ -182,6 +184,7 @@ def apply(state: SessionState, event: AnyEvent) -> SessionState:  # noqa: C901  
 
 def _arrived(state: SessionState, event: ParticipantArrived) -> None:
     state.connection, state.resumable, state.lost_at = event.connection, event.resumable, None
+    state.connections = max(state.connections, event.connection)
     if state.paused_at is not None:
         since, state.paused_at = state.paused_at, None
         _put_off(state, event.elapsed, event.elapsed - since)

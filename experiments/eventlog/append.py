@@ -72,9 +72,10 @@ class _Pending:
 
 
 class DirectLog:
-    """A log that is as safe as the operating system's memory."""
+    """A log that is as safe as the operating system's memory. `refused` holds the logs that the disk refuses now."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, refused: set[object] | None = None) -> None:
+        self._refused = set() if refused is None else refused
         self._pending = _Pending(descriptor)
         self._retry: asyncio.TimerHandle | None = None
         self._closing = False
@@ -98,8 +99,10 @@ class DirectLog:
             self._pending.write()
         except OSError as error:
             _complain(error)
+            self._refused.add(self)
             self._retry = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._flush_again)
             return
+        self._refused.discard(self)
         for kept in self._pending.take_kept():
             kept()
 
@@ -141,9 +144,12 @@ class BufferedLog:
 
 
 class Committer:
-    """The thread that makes appended lines durable; `start` and `stop` it with the server."""
+    """The thread that makes appended lines durable; `start` and `stop` it with the server. `refused` holds those that
+    the disk refuses now.
+    """
 
     def __init__(self) -> None:
+        self.refused: set[object] = set()
         self._jobs: deque[Callable[[], None]] = deque()
         self._wake = threading.Event()
         self._dirty: dict[_DurableLog, None] = {}
@@ -189,7 +195,9 @@ class Committer:
                 log.commit()
             except OSError as error:
                 _complain(error)
+                self.refused.add(log)
                 continue
+            self.refused.discard(log)
             del self._dirty[log]
             self._tell(log.pending.take_kept())
             if log.is_closing:

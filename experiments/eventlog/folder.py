@@ -7,12 +7,13 @@ what participants wrote: files are made readable for their owner alone.
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from experiments.errors import LogError, LogExists
+from experiments.errors import LogError, LogExists, LogMissing
 from experiments.eventlog.append import BufferedLog, Committer, DirectLog, SealedLog
 from experiments.eventlog.chain import BEFORE_THE_FIRST, Chain, no_salt
 from experiments.eventlog.reader import read_records
@@ -21,6 +22,8 @@ from simulation.codec import Record
 from simulation.runtime.session import LogSink
 
 LogSync = Literal["fsync", "os"]
+LEAST_FREE_BYTES = 16 * 1024 * 1024
+"""Room for the sessions that run: with less, no new one begins."""
 
 
 class Reopened(NamedTuple):
@@ -35,6 +38,20 @@ class LogFolder:
         self.path = path
         self.sync = sync
         self._committer = committer
+        self._refused = committer.refused if committer is not None else set[object]()
+
+    @property
+    def problem(self) -> str | None:
+        """Why no session should begin, if the disk would not take its log."""
+        if self._refused:
+            return "the disk refuses the logs"
+        if not os.access(self.path, os.W_OK):
+            return "log folder not writable"
+        try:
+            is_full = shutil.disk_usage(self.path).free < LEAST_FREE_BYTES
+        except OSError:
+            return "log folder not writable"
+        return "the disk is full" if is_full else None
 
     def create(self, session_id: str) -> LogSink:
         """Return the sink of a new session; raise LogError if its file cannot be made."""
@@ -50,11 +67,13 @@ class LogFolder:
     def reopen(self, session_id: str, timestamp: Callable[[], str]) -> Reopened:
         """Repair a log if it needs it and return its records, with the sink to go on writing."""
         path = self.file(session_id)
-        repair(path, timestamp)
-        records = list(read_records(path))
-        chain = Chain(last_hash(path) or BEFORE_THE_FIRST)
         try:
+            repair(path, timestamp)
+            records = list(read_records(path))
+            chain = Chain(last_hash(path) or BEFORE_THE_FIRST)
             return Reopened(records, self._sink(os.open(path, os.O_WRONLY | os.O_APPEND), chain, is_new=False))
+        except FileNotFoundError:
+            raise LogMissing(path, "this session's log is not there") from None
         except OSError as error:
             raise LogError(path, f"cannot be opened: {error.strerror}") from error
 
@@ -75,7 +94,7 @@ class LogFolder:
     def _sink(self, descriptor: int, chain: Chain, *, is_new: bool) -> LogSink:
         if self.sync == "fsync" and self._committer is not None:
             return SealedLog(self._committer.open(descriptor, self.path if is_new else None), chain)
-        return SealedLog(DirectLog(descriptor), chain)
+        return SealedLog(DirectLog(descriptor, self._refused), chain)
 
 
 class RehearsalFolder:

@@ -6,12 +6,60 @@ was told of it, and readers pass over it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from experiments.errors import DamagedLog
 from simulation.codec import Record, decode
 from simulation.errors import InvalidJson, InvalidRecord
+
+CHUNK_BYTES = 64 * 1024
+
+
+def last_record(path: Path) -> Record | None:
+    """Return the last whole record of a log; None if there is none, or if it cannot be read."""
+    try:
+        return record_in(last_line(path))
+    except OSError:
+        return None
+
+
+def record_in(line: bytes) -> Record | None:
+    """Return the record of a line, None if it holds none."""
+    try:
+        return decode(line)
+    except (InvalidJson, InvalidRecord):
+        return None
+
+
+def last_line(path: Path) -> bytes:
+    """Return the last line that has its end; empty if there is none."""
+    with path.open("rb") as log:
+        return line_before(log, end_of_last_line(log, log.seek(0, os.SEEK_END)))
+
+
+def line_before(log: BinaryIO, end: int) -> bytes:
+    """Return the line that ends at `end`; empty if there is none."""
+    if end == 0:
+        return b""
+    start = end_of_last_line(log, end - 1)
+    log.seek(start)
+    return log.read(end - start)
+
+
+def end_of_last_line(log: BinaryIO, size: int) -> int:
+    """Return the position after the last newline before `size`; 0 if there is none."""
+    start = size
+    while start > 0:
+        length = min(CHUNK_BYTES, start)
+        start -= length
+        log.seek(start)
+        newline = log.read(length).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+    return 0
 
 
 def read_records(path: Path) -> Iterator[Record]:

@@ -10,27 +10,25 @@ import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
 from experiments.eventlog.chain import BEFORE_THE_FIRST, Chain, seal_of
-from simulation.codec import Record, decode, encode
+from experiments.eventlog.reader import end_of_last_line, last_line, line_before, record_in
+from simulation.codec import Record, encode
 from simulation.events import LogRepaired, SessionEnded
-
-CHUNK_BYTES = 64 * 1024
 
 
 def repair(path: Path, timestamp: Callable[[], str]) -> LogRepaired | None:
     """Move a torn tail out of the log at `path`; return what was done, or None if nothing had to be."""
     with path.open("r+b") as log:
-        end = _end_of_last_line(log, log.seek(0, os.SEEK_END))
+        end = end_of_last_line(log, log.seek(0, os.SEEK_END))
         log.seek(end)
         torn = log.read()
         if not torn:
             return None
         moved_to = _keep_beside(path, torn)
         log.truncate(end)
-        line = _last_line(log, end)
-        last = decode(line) if line else None
+        line = line_before(log, end)
+        last = record_in(line)
         event = LogRepaired(elapsed=last.elapsed if last else 0.0, bytes_moved=len(torn), moved_to=moved_to.name)
         if last is not None and not isinstance(last.event, SessionEnded):
             log.seek(end)
@@ -40,23 +38,9 @@ def repair(path: Path, timestamp: Callable[[], str]) -> LogRepaired | None:
         return event
 
 
-def _end_of_last_line(log: BinaryIO, size: int) -> int:
-    """Return the position after the last newline before `size`; 0 if there is none."""
-    start = size
-    while start > 0:
-        length = min(CHUNK_BYTES, start)
-        start -= length
-        log.seek(start)
-        newline = log.read(length).rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
-    return 0
-
-
 def last_hash(path: Path) -> bytes | None:
     """Return the hash of a log's last whole line; None if there is none, or if it has none."""
-    with path.open("rb") as log:
-        seal = seal_of(_last_line(log, _end_of_last_line(log, log.seek(0, os.SEEK_END))))
+    seal = seal_of(last_line(path))
     return seal and seal.hash
 
 
@@ -65,20 +49,12 @@ def _chain_after(line: bytes) -> Chain:
     return Chain(seal.hash if seal else BEFORE_THE_FIRST)
 
 
-def _last_line(log: BinaryIO, end: int) -> bytes:
-    """Return the line that ends at `end`; empty if there is none."""
-    if end == 0:
-        return b""
-    start = _end_of_last_line(log, end - 1)
-    log.seek(start)
-    return log.read(end - start)
-
-
 def _keep_beside(path: Path, torn: bytes) -> Path:
     for number in itertools.count(1):
         target = path.with_name(f"{path.name}.torn-{number}")
         try:
-            with target.open("xb") as file:
+            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
                 file.write(torn)
                 file.flush()
                 os.fsync(file.fileno())

@@ -63,10 +63,15 @@ class Sessions:
             return await self._reserved(connection, session_id)
 
     async def begin(self, session_id: str) -> Reserved | None:
-        """Return a session as it was until now; one that waited for its participant is live from now on."""
+        """Return a session as it was until now; one that waited for its participant is live from now on.
+
+        None: there is none of that id, or the settings no longer have the condition in which it was to begin.
+        """
         async with self._study.database.transaction() as connection:
             reserved = await self._reserved(connection, session_id)
-            if reserved is not None and reserved.state != OVER:
+            if reserved is not None and reserved.state == PENDING:
+                if reserved.condition not in self._study.experiment.conditions:
+                    return None
                 sha256 = self._study.experiment.content_sha256
                 values = {"state": LIVE, "started_at": moment(self._now()), "experiment_sha256": sha256}
                 await _update(connection, session_id, values)
@@ -90,7 +95,7 @@ class Sessions:
             .where(sessions.c.session_id == session_id, sessions.c.experiment_id == self._study.experiment_id)
         )
         row = (await connection.execute(found)).first()
-        if row is None or row.condition not in self._study.experiment.conditions:
+        if row is None:
             return None
         return Reserved(
             session_id=row.session_id,

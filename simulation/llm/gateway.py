@@ -418,8 +418,12 @@ class Gateway:
         self._prices = prices
 
     def for_session(self, start: SessionStarted) -> LanguageModel:
+        return self.for_session_so_far(start, Spent())
+
+    def for_session_so_far(self, start: SessionStarted, spent: Spent) -> LanguageModel:
+        """Return the model of a session that has `spent` so much; raise KeyError if no line leads to it."""
         parameters = start.parameters
-        spent, failure, seconds = Spent(), parameters.on_model_failure, parameters.gateway.turn_seconds
+        failure, seconds = parameters.on_model_failure, parameters.gateway.turn_seconds
         first = self._composed(parameters.language_model, start, spent, may_wait=failure.mode not in FALLBACKS)
         if failure.mode == "canned":
             first = Fallback(first, CannedLines(failure.lines, start.seed), "canned")

@@ -15,7 +15,7 @@ from simulation.llm.endpoint import Adapter, Endpoint
 from simulation.parameters import ModelChoice, SimulationParameters
 
 if TYPE_CHECKING:
-    from simulation.llm.budget import Ledger
+    from simulation.llm.budget import Ledger, Spent
     from simulation.llm.pricing import PriceList
 
 
@@ -23,6 +23,10 @@ class Provider(Protocol):
     """Gives every session its model. What is costly to make is made once and shared."""
 
     def for_session(self, start: SessionStarted) -> LanguageModel: ...
+
+    def for_session_so_far(self, start: SessionStarted, spent: Spent) -> LanguageModel:
+        """Return the model of a session that has `spent` so much; raise KeyError if this provider does not have it."""
+        ...
 
     @property
     def problem(self) -> str | None:
@@ -36,6 +40,13 @@ class LocalProvider:
     """A provider in this process, with no line to be broken and nothing to be let go of."""
 
     problem: str | None = None
+
+    def for_session(self, start: SessionStarted) -> LanguageModel:
+        raise NotImplementedError
+
+    def for_session_so_far(self, start: SessionStarted, spent: Spent) -> LanguageModel:
+        """Nothing costs anything here."""
+        return self.for_session(start)
 
     async def close(self) -> None:
         """Nothing is held."""

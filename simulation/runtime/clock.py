@@ -41,13 +41,16 @@ def wall_time() -> datetime:
 
 
 class WallClock:
-    """Real time, on the running event loop."""
+    """Real time, on the running event loop; `wall` is the world's."""
+
+    def __init__(self, wall: Callable[[], datetime] = wall_time) -> None:
+        self._wall = wall
 
     def monotonic(self) -> float:
         return time.monotonic()
 
     def timestamp(self) -> str:
-        return wall_time().isoformat(timespec="microseconds")
+        return self._wall().isoformat(timespec="microseconds")
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
         return asyncio.get_running_loop().call_later(max(0.0, when - time.monotonic()), callback)

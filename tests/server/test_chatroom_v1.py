@@ -284,11 +284,22 @@ async def test_a_socket_that_never_says_anything_is_closed_and_one_that_leaves_e
 async def test_a_log_that_is_there_is_never_written_over(tmp_path: Path):
     async with serving(tmp_path) as server:
         session_id = await start(server)
-        (server.log_dir / f"{session_id}.json").write_text("somebody else's")
+        (server.log_dir / f"{session_id}.json").write_text("somebody else's\n")
         async with ours(server, session_id, hello=False) as participant:
             await participant.sends({"type": "hello"})
             assert await participant.reads_until_closed() == 4410
-        assert (server.log_dir / f"{session_id}.json").read_text() == "somebody else's"
+        assert (server.log_dir / f"{session_id}.json").read_text() == "somebody else's\n"
+
+
+async def test_a_log_into_which_nothing_whole_was_written_is_the_sessions(tmp_path: Path):
+    async with serving(tmp_path) as server:
+        session_id = await start(server)
+        (server.log_dir / f"{session_id}.json").write_text('{"seq":1,"timest')
+        async with ours(server, session_id) as participant:
+            await participant.posts("hello")
+            await participant.expects_echo("hello")
+        assert (server.log_dir / f"{session_id}.json.torn-1").read_text() == '{"seq":1,"timest'
+        assert [record.seq for record in server.log_of(session_id)][:2] == [1, 2]
 
 
 async def test_no_log_no_session(tmp_path: Path):
@@ -322,7 +333,7 @@ async def test_a_session_that_cannot_begin_keeps_no_file_open(tmp_path: Path, mo
         assert await participant.reads_until_closed() == 1011
     (log,) = opened
     with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(log.pending.descriptor)
+        os.fstat(log._file.pending.descriptor)
 
 
 async def test_an_error_in_a_socket_costs_that_socket_and_no_other(tmp_path: Path, monkeypatch):

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from folders import write_settings
 
 from experiments.eventlog.reader import read_records
@@ -22,6 +21,7 @@ from experiments.experiment import load_experiment
 from server import models
 from server.app import create_app
 from server.listening import listening_socket
+from server.serving import Server as ChatroomServer
 from server.serving import uvicorn_config
 from server.settings import ServerSettings
 from simulation.codec import Record
@@ -31,8 +31,9 @@ QUICK = {
     "messages_per_minute": 0,
     "timing": {"scale": 0},
     "act_weights": {"reply": 0, "mention": 0, "reaction": 0},
+    "limits": {"messages_per_second": 0},
 }
-"""Settings under which nobody speaks unasked, and what is drawn appears at once."""
+"""Settings under which nobody speaks unasked, what is drawn appears at once, and one may write as fast as one likes."""
 STARTED_SECONDS = 30
 
 
@@ -71,7 +72,7 @@ async def serving(folder: Path, *, settings: dict[str, Any] | None = None, **cha
     server_settings = ServerSettings(_env_file=None, **values)
     listener = listening_socket("127.0.0.1", 0)
     app = create_app(server_settings, models.settled(server_settings, experiment).experiment)
-    server = uvicorn.Server(uvicorn_config(app, server_settings))
+    server = ChatroomServer(uvicorn_config(app, server_settings))
     server.capture_signals = no_signals  # type: ignore[method-assign]
     with listener:
         async with asyncio.TaskGroup() as tasks:
