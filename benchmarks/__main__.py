@@ -21,7 +21,7 @@ from pathlib import Path
 
 import orjson
 
-from benchmarks import entry, models, rounds, sixty_line_core
+from benchmarks import durability, entry, models, rounds, sixty_line_core
 from benchmarks.load import Client, join, join_many, leave, pace, saturate
 from benchmarks.processes import LOAD_CORE, Measured, on_core, ours, reference, wait_until_it_answers, write_settings
 from benchmarks.report import Report, percentile
@@ -333,6 +333,8 @@ MEASURES = {
     "models": models.models,
     "refusals": entry.refusals,
     "rounds": rounds.rounds,
+    "durability": durability.durability,
+    "recovery": durability.recovery,
 }
 
 

@@ -8,8 +8,10 @@ import random
 import time
 import urllib.request
 from dataclasses import dataclass, field
+from typing import cast
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
 TEXT = "a message of about the length that people write in a group chat, give or take a few words"
 
@@ -20,6 +22,7 @@ class Client:
 
     socket: ClientConnection
     speaks_ours: bool
+    session_id: str = ""
     round_trips: list[float] = field(default_factory=list)
     sent: int = 0
 
@@ -57,10 +60,22 @@ async def join(port: int, *, speaks_ours: bool, starts: bool = True) -> Client:
         ping_interval=None,
     )
     if speaks_ours:
-        await socket.send('{"type":"hello"}')
-        while "backlog_end" not in await socket.recv():
-            pass
-    return Client(socket, speaks_ours)
+        await _until_all_is_there(socket)
+    return Client(socket, speaks_ours, session_id)
+
+
+async def again(port: int, session_id: str) -> None:
+    """Open a session's socket again, and wait until everything that was said has come."""
+    address = f"ws://127.0.0.1:{port}/ws/{session_id}"
+    subprotocols = cast(list[Subprotocol], ["chatroom.v1"])
+    async with connect(address, subprotocols=subprotocols, proxy=None, open_timeout=60) as socket:
+        await _until_all_is_there(socket)
+
+
+async def _until_all_is_there(socket: ClientConnection) -> None:
+    await socket.send('{"type":"hello"}')
+    while "backlog_end" not in await socket.recv():
+        pass
 
 
 async def join_many(port: int, count: int, *, speaks_ours: bool, starts: bool = True) -> list[Client]:

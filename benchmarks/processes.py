@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -11,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ SETTINGS: dict[str, Any] = {
     "user_response_probability": 0,
     "context_window_size": 10,
     "session_duration_minutes": 60,
+    "limits": {"messages_per_second": 0},
 }
 _next_port = iter(range(18400, 19000))
 
@@ -35,6 +37,10 @@ class Measured:
         self.port = port
         self.folder = Path()
         self._process = process
+
+    def kill(self, how: signal.Signals) -> None:
+        self._process.send_signal(how)
+        self._process.wait()
 
     def cpu_seconds(self) -> float:
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
@@ -78,20 +84,31 @@ def ours(
     **changes: Any,
 ) -> Iterator[Measured]:
     """Our server with quiet settings, changed as told."""
-    port = next(_next_port)
     with tempfile.TemporaryDirectory() as folder:
         write_settings(Path(folder), experimental=experimental, **changes)
-        command = [sys.executable, "-m", "server", "--port", str(port), "--experiment", folder]
-        variables = {
-            "LOG_DIR": f"{folder}/logs",
-            "DATA_DIR": f"{folder}/data",
-            "LOG_SYNC": sync,
-            "LOG_LEVEL": "ERROR",
-            **(environment or {}),
-        }
-        with _running(command, variables, port) as measured:
-            measured.folder = Path(folder)
+        with _serving(Path(folder), sync, environment or {}) as measured:
             yield measured
+
+
+def serving_again(stopped: Measured, *, sync: str) -> AbstractContextManager[Measured]:
+    """Our server on the folders of one that was stopped."""
+    return _serving(stopped.folder, sync, {})
+
+
+@contextmanager
+def _serving(folder: Path, sync: str, environment: Mapping[str, str]) -> Iterator[Measured]:
+    port = next(_next_port)
+    command = [sys.executable, "-m", "server", "--port", str(port), "--experiment", str(folder)]
+    variables = {
+        "LOG_DIR": f"{folder}/logs",
+        "DATA_DIR": f"{folder}/data",
+        "LOG_SYNC": sync,
+        "LOG_LEVEL": "ERROR",
+        **environment,
+    }
+    with _running(command, variables, port) as measured:
+        measured.folder = folder
+        yield measured
 
 
 def write_settings(

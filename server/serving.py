@@ -26,8 +26,8 @@ from server.settings import ServerSettings
 
 GRACEFUL_SECONDS = 5
 """How long a stopping server waits for requests that are under way."""
-PING_SECONDS, PONG_SECONDS = 5.0, 8.0
-"""Whoever does not answer a ping is gone within 13 s: a phone that changed its network, a lid that was shut."""
+PING_SECONDS, PONG_SECONDS = 4.0, 10.0
+"""Whoever does not answer a ping is gone within 14 s: a phone that changed its network, a lid that was shut."""
 
 
 def serve(settings: ServerSettings) -> None:

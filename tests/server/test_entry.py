@@ -136,13 +136,24 @@ async def test_a_session_that_was_started_survives_a_restart_before_its_socket(t
         assert start.event.assignment["sequence_number"] == 1
 
 
-async def test_sessions_that_a_stopped_server_left_are_over_and_due(tmp_path: Path):
+async def test_whoever_was_in_a_session_of_a_stopped_server_is_let_into_it_again(tmp_path: Path):
+    async with serving(tmp_path, experimental=TOKENS) as server, door(server) as entrance:
+        (token,) = await tokens_for(tmp_path)
+        async with ours(server, await entrance.lets_in(token=token)) as participant:
+            await participant.posts("hello")
+            await participant.expects_echo("hello")
+    async with serving(tmp_path, experimental=TOKENS) as server, door(server) as entrance:
+        assert await entrance.lets_in(token=token) == participant.session_id
+
+
+async def test_a_session_whose_log_is_gone_is_over_and_due(tmp_path: Path):
     completion = {"completion": {"technical": {"code": "SORRY"}}}
     async with serving(tmp_path, experimental=TOKENS | completion) as server, door(server) as entrance:
         (token,) = await tokens_for(tmp_path)
         async with ours(server, await entrance.lets_in(token=token)) as participant:
             await participant.posts("hello")
             await participant.expects_echo("hello")
+    (tmp_path / "logs" / f"{participant.session_id}.json").unlink()
     async with serving(tmp_path, experimental=TOKENS | completion) as server, door(server) as entrance:
         answer = await entrance.answers(token=token)
         assert (answer.status_code, answer.json()["error"]) == (409, "session_over")
