@@ -46,7 +46,7 @@ from server.workforce.page import PAGE, workforce_page
 from server.workforce.setup import open_simulator, workforce_roles
 from server.workforce.what_if import WhatIfs
 from simulation.events import SessionStarted
-from simulation.llm.registry import Provider, is_on_the_wire
+from simulation.llm.registry import Provider, choices_of, is_on_the_wire
 from simulation.runtime.clock import WallClock, wall_time
 
 
@@ -171,6 +171,7 @@ def _hub(
         wall=wall,
         logs=logs,
         checkpoint=Checkpoint(settings.data_dir),
+        models=frozenset((choice.provider, choice.model) for choice in choices_of(*study.experiment.every)),
         capacity=limits.session_capacity(),
         on_beat=counts.loop_lag.observe,
     )

@@ -28,7 +28,7 @@ from server.connection import Connection
 from server.errors import RequestRefused, SocketRefused
 from server.protocol import Close
 from server.pulse import Pulse
-from server.resuming import CannotResume, Resumed, resumed
+from server.resuming import CannotResume, NotBegun, Resumed, open_log, resumed
 from simulation.events import SessionStarted
 from simulation.inputs import ParticipantConnected, WallClockJumped
 from simulation.llm.registry import Provider
@@ -50,8 +50,9 @@ CHECKPOINT_BEATS = 2
 
 
 class Hub:
-    """`sessions` is the index; `first_record` makes a session's SessionStarted; `capacity` is how many may run at
-    once; `on_beat` is told once a second by how many seconds the event loop is late.
+    """`sessions` is the index; `first_record` makes a session's SessionStarted; `models` are those that this server
+    leads to, as (provider, model); `capacity` is how many sessions may run at once; `on_beat` is told once a second by
+    how many seconds the event loop is late.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Hub:
         wall: Callable[[], datetime],
         logs: LogFolder,
         checkpoint: Checkpoint,
+        models: frozenset[tuple[str, str]],
         capacity: int,
         on_beat: Callable[[float], None] = lambda late: None,
     ) -> None:
@@ -76,6 +78,7 @@ class Hub:
         self._clock = clock
         self._wall = wall
         self._checkpoint = checkpoint
+        self._models = models
         self._ages: dict[str, Age] = {}  # of those that are to be taken up, until they are
         self._live: dict[str, _Live] = {}
         self._doors: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -84,6 +87,7 @@ class Hub:
         self._on_beat = on_beat
         self._beats = 0
         self._writing: asyncio.Task[None] | None = None
+        self._has_ages = False
 
     @property
     def model_problem(self) -> str | None:
@@ -120,6 +124,8 @@ class Hub:
             _, late = await asyncio.wait(tasks, timeout=STOP_SECONDS)
             for task in late:
                 task.cancel()
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
         await self._keep(ages)
         self._all_gone.set()
 
@@ -138,6 +144,8 @@ class Hub:
             await self.session(session_id)
         except SocketRefused as refused:
             return refused.close_code != Close.OVERLOADED
+        except Exception as error:  # task boundary: one session that cannot be taken up is no other's loss
+            logger.error("session %s could not be taken up", session_id[:8], exc_info=error)
         return True
 
     def _clock_jumped(self, seconds: float) -> None:
@@ -147,9 +155,11 @@ class Hub:
     def _beat(self, late: float) -> None:
         self._on_beat(late)
         self._beats += 1
-        if self._beats % CHECKPOINT_BEATS == 0 and (self._writing is None or self._writing.done()):
+        is_free = self._writing is None or self._writing.done()
+        ages = self._all_ages()
+        if self._beats % CHECKPOINT_BEATS == 0 and is_free and (ages or self._has_ages):
             assert self._tasks is not None
-            self._writing = self._tasks.create_task(self._keep(self._all_ages()), name="checkpoint")
+            self._writing = self._tasks.create_task(self._keep(ages), name="checkpoint")
 
     def _all_ages(self) -> dict[str, Age]:
         now = moment(self._wall())
@@ -157,6 +167,7 @@ class Hub:
         return self._ages | running
 
     async def _keep(self, ages: dict[str, Age]) -> None:
+        self._has_ages = bool(ages)  # an empty one is written once
         try:
             await asyncio.to_thread(self._checkpoint.write, ages)
         except OSError as error:
@@ -273,11 +284,9 @@ class Hub:
 
     async def _taken_up(self, reserved: Reserved) -> SimulationSession:
         """Go on with a session that another server has begun. Its log is read in a thread: others go on meanwhile."""
-        session_id, age = reserved.session_id, self._ages.get(reserved.session_id)
+        session_id = reserved.session_id
         try:
-            found = await asyncio.to_thread(
-                resumed, self.logs, session_id, age, clock=self._clock, wall=self._wall, provider=self._provider
-            )
+            found = await asyncio.to_thread(self._resumed, session_id)
         except CannotResume as error:
             self._ages.pop(session_id, None)
             await self._sessions.ended(session_id, error.end_reason)
@@ -286,11 +295,16 @@ class Hub:
             found.log.close()
             self._refuse_if_stopping()
         self._ages.pop(session_id, None)
-        return (
-            self._let_run(found.session)
-            if isinstance(found, Resumed)
-            else self._new(self._first_record(reserved), found.log)
-        )
+        if isinstance(found, NotBegun):
+            return self._new(self._first_record(reserved), found.log)
+        return self._let_run(found.session)
+
+    def _resumed(self, session_id: str) -> Resumed | NotBegun:
+        opened = open_log(self.logs, session_id, self._clock.timestamp)
+        if not opened.records:
+            return NotBegun(opened.log)
+        age = self._ages.get(session_id)
+        return resumed(opened, age, self._wall(), clock=self._clock, provider=self._provider, models=self._models)
 
     def _let_run(self, session: SimulationSession) -> SimulationSession:
         assert self._tasks is not None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,8 +14,10 @@ from experiments.eventlog.folder import LogFolder, Reopened
 from experiments.spending import spent_by
 from server.errors import ServerError
 from simulation.codec import Record
-from simulation.errors import SimulationError
+from simulation.errors import NotAsked, SimulationError
 from simulation.events import SessionEnded, SessionStarted
+from simulation.generation import GenerateRequest, Generation, LanguageModel
+from simulation.inputs import EndRequested
 from simulation.llm.registry import Provider
 from simulation.parameters import SimulationParameters
 from simulation.runtime.clock import Clock
@@ -46,59 +49,72 @@ class NotBegun:
     log: LogSink
 
 
-def resumed(
-    logs: LogFolder,
-    session_id: str,
-    age: Age | None,
-    *,
-    clock: Clock,
-    wall: Callable[[], datetime],
-    provider: Provider,
-) -> Resumed | NotBegun:
-    """Take a session up from its log; raise CannotResume, or LogError if it may work a little later.
+class Nobody:
+    """Speaks for the agents of a session whose model this server does not lead to: not at all."""
 
-    `age` is what the last server wrote down of it.
-    """
+    provider = model = "none"
+
+    async def generate(self, request: GenerateRequest) -> Generation:
+        raise NotAsked("no model", kind="failed")
+
+
+def open_log(logs: LogFolder, session_id: str, timestamp: Callable[[], str]) -> Reopened:
+    """Open a session's log; raise CannotResume, or LogError if that may work a little later."""
     try:
-        found = logs.reopen(session_id, clock.timestamp)
+        return logs.reopen(session_id, timestamp)
     except (DamagedLog, LogMissing) as error:
         logger.error("session %s cannot go on: %s", session_id[:8], error)
         raise CannotResume("error") from error
-    if not found.records:
-        return NotBegun(found.log)
-    try:
-        return Resumed(_session(found, age, clock, wall, provider), found.log)
-    except BaseException:
-        found.log.close()
-        raise
+
+
+def resumed(
+    opened: Reopened,
+    age: Age | None,
+    now: datetime,
+    *,
+    clock: Clock,
+    provider: Provider,
+    models: Container[tuple[str, str]],
+) -> Resumed:
+    """Take a session up from its log, which has records; raise CannotResume.
+
+    `age` is what the last server wrote down of it, `now` the world's time, `models` are those that there are.
+    """
+    with ExitStack() as if_it_fails:
+        if_it_fails.callback(opened.log.close)
+        start = _start_of(opened)
+        choice = start.parameters.language_model
+        has_model = (choice.provider, choice.model) in models
+        model = provider.for_session_so_far(start, spent_by(opened.records)) if has_model else Nobody()
+        session = _session(opened, start, _age_now(opened.records[-1], age, now, start.parameters), model, clock)
+        if_it_fails.pop_all()
+    if not has_model:
+        logger.error("session %s ends: no way leads to %s: %s", start.session_id[:8], choice.provider, choice.model)
+        session.receive(EndRequested("technical"))
+    return Resumed(session, opened.log)
+
+
+def _start_of(opened: Reopened) -> SessionStarted:
+    """Return how a session began that is not over; raise CannotResume."""
+    first, last = opened.records[0].event, opened.records[-1].event
+    if isinstance(last, SessionEnded):
+        raise CannotResume(last.reason)
+    if not isinstance(first, SessionStarted):
+        raise CannotResume("error")
+    return first
 
 
 def _session(
-    found: Reopened, age: Age | None, clock: Clock, wall: Callable[[], datetime], provider: Provider
+    opened: Reopened, start: SessionStarted, ages: tuple[float, float], model: LanguageModel, clock: Clock
 ) -> SimulationSession:
-    first, last = found.records[0].event, found.records[-1]
-    if isinstance(last.event, SessionEnded):
-        raise CannotResume(last.event.reason)
-    if not isinstance(first, SessionStarted):
-        raise CannotResume("error")
-    elapsed, gap_seconds = _age_now(last, age, wall(), first.parameters)
+    elapsed, gap_seconds = ages
     try:
         return SimulationSession.resume(
-            found.records,
-            elapsed=elapsed,
-            gap_seconds=gap_seconds,
-            model=provider.for_session_so_far(first, spent_by(found.records)),
-            clock=clock,
-            log=found.log,
+            opened.records, elapsed=elapsed, gap_seconds=gap_seconds, model=model, clock=clock, log=opened.log
         )
-    except (
-        SimulationError,
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-    ) as error:  # what no session has written
-        logger.error("session %s cannot go on: %s: %s", first.session_id[:8], type(error).__name__, error)
+    except (SimulationError, LookupError, TypeError, ValueError, AttributeError) as error:  # no session wrote that
+        why = f"its log does not hang together: {type(error).__name__}: {error}"
+        logger.error("session %s cannot go on: %s", start.session_id[:8], why)
         raise CannotResume("error") from error
 
 

@@ -18,14 +18,6 @@ from simulation.errors import InvalidJson, InvalidRecord
 CHUNK_BYTES = 64 * 1024
 
 
-def last_record(path: Path) -> Record | None:
-    """Return the last whole record of a log; None if there is none, or if it cannot be read."""
-    try:
-        return record_in(last_line(path))
-    except OSError:
-        return None
-
-
 def record_in(line: bytes) -> Record | None:
     """Return the record of a line, None if it holds none."""
     try:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Container
 
 from experiments.eventlog.folder import LogFolder
-from experiments.eventlog.reader import last_record
+from experiments.eventlog.reader import last_line, record_in
 from experiments.store.sessions import Sessions
 from experiments.store.tables import LIVE
 from simulation.events import SessionEnded
@@ -25,11 +25,14 @@ async def reconcile(sessions: Sessions, logs: LogFolder, conditions: Container[s
     for row in await sessions.unfinished():
         path = logs.file(row.session_id)
         if path.exists():
-            last = last_record(path)
+            line = last_line(path)
+            last = record_in(line)
             if last is not None and isinstance(last.event, SessionEnded):
                 await sessions.ended(row.session_id, last.event.reason)
-            elif row.state == LIVE:
+            elif line:
                 unfinished.append(row.session_id)
+            else:  # nothing whole was ever written: nobody has been told that it began
+                await sessions.unbegun(row.session_id)
         elif row.state == LIVE:
             logger.error("session %s was going on, and its log is not in %s", row.session_id[:8], logs.path)
             await sessions.ended(row.session_id, STOPPED)

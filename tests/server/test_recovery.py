@@ -17,7 +17,6 @@ from servers import Process, Server, run_command, serving
 from experiments.eventlog.checkpoint import CHECKPOINT_FILE
 from experiments.eventlog.reader import read_records
 from experiments.replay import replay
-
 from simulation.codec import Record
 from simulation.events import (
     MessagePosted,
@@ -219,3 +218,25 @@ async def _comes_back(server: Server, session_id: str) -> None:
 
 def _is_taken_up(server: Server, session_id: str) -> bool:
     return [type(record.event) for record in server.log_of(session_id)].count(SessionResumed) == 1
+
+
+async def test_a_session_whose_model_this_server_does_not_lead_to_ends_and_its_log_says_so(tmp_path: Path):
+    async with serving(tmp_path) as server, ours(server) as participant:
+        await participant.posts("hello")
+        await participant.expects_echo("hello")
+    path = tmp_path / "logs" / f"{participant.session_id}.json"
+    path.write_bytes(path.read_bytes().replace(b'"provider":"scripted"', b'"provider":"gemini"'))
+    async with serving(tmp_path) as server:
+        assert (await server.end_of(participant.session_id)).reason == "technical"
+
+
+async def test_a_session_that_was_about_to_begin_waits_for_its_participant_as_before(tmp_path: Path):
+    async with serving(tmp_path) as server:
+        session_id = await start(server)
+        (server.log_dir / f"{session_id}.json").touch()
+    async with serving(tmp_path) as server:
+        assert server.log_of(session_id) == []
+        async with ours(server, session_id) as participant:
+            await participant.posts("hello")
+            await participant.expects_echo("hello")
+        assert server.log_of(session_id)[0].event.event_type == "session_start"
