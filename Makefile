@@ -37,8 +37,9 @@ coverage: $(VENV)/.installed-dev ## Which lines the tests reach
 bench: $(VENV)/.installed-dev ## Measure speed and memory, as ratios in one run (about ten minutes)
 	$(BIN)/python -m benchmarks
 
-schema: $(VENV)/.installed ## Write config/schema anew from the models
+schema: $(VENV)/.installed ## Write config/schema and docs/protocol anew from the models
 	$(BIN)/python -m experiments.schema
+	$(BIN)/python -m server.protocol_docs
 
 screenshots: $(VENV)/.installed-dev ## Take the README's pictures (needs Chromium)
 	$(BIN)/python docs/take_screenshots.py
