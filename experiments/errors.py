@@ -8,7 +8,10 @@ ExperimentsError
 ├── LogError            an event log could not be written or read
 │   ├── LogExists       a session's log is never written over
 │   ├── LogMissing      there is none
-│   └── DamagedLog      a line that is no record, with its number
+│   ├── NoLog           a file in which nothing is a record
+│   ├── DamagedLog      a line that is no record, with its number
+│   └── ErasedLog       what it said was erased: nothing is wrong with it
+├── SessionGoesOn       what a session wrote cannot be erased before its end
 ├── StoreError          the database could not be opened, read or written
 └── NotAdmitted         somebody gets no session, for a reason that they may be told
     ├── UnknownCredential   a token or code that is unknown, revoked or expired: which of them is not told
@@ -72,6 +75,23 @@ class LogExists(LogError):
 
 class LogMissing(LogError):
     pass
+
+
+class NoLog(LogError):
+    pass
+
+
+class ErasedLog(LogError):
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "its content was erased")
+
+
+class SessionGoesOn(ExperimentsError):
+    """A running server writes this session's log."""
+
+    def __init__(self, session_id: str) -> None:
+        self.session_id = session_id
+        super().__init__(f"session {session_id[:8]} goes on in a running server: it must end first")
 
 
 class StoreError(ExperimentsError):

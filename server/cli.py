@@ -199,6 +199,19 @@ def replay(
             sys.exit(1)
 
 
+@app.command()
+def verify(
+    logs: Annotated[list[Path], typer.Argument(help="Logs of sessions, or folders of them.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say whether logs are as they were written. Exits 1 if not, and names the lines; nothing is changed."""
+    from server.verifying import run
+
+    with _problems_told():
+        if not run(logs, as_json=as_json):
+            sys.exit(1)
+
+
 @app.command("fake-llm")
 def fake_llm(
     port: Annotated[int, typer.Option(help="Port to listen on, on this machine alone.", min=0, max=65535)] = 9000,

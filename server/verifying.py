@@ -1,0 +1,95 @@
+"""`chatroom verify`: whether logs are as they were written, and which lines are to blame if not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from experiments.errors import LogError
+from experiments.eventlog.verifying import Verification, verify
+from server.errors import InvalidSettings
+
+MOST_SHOWN = 20
+"""Damaged lines of one log; `--json` has all."""
+
+
+def run(given: Sequence[Path], *, as_json: bool) -> bool:
+    """Verify logs, and all those in folders, and print what was found; return whether all are whole.
+
+    Raise InvalidSettings for what is no log, when the others have been verified.
+    """
+    problems: list[str] = []
+    found = [(log, verified) for log in _logs(given, problems) if (verified := _verified(log, problems)) is not None]
+    if as_json:
+        print(json.dumps([_as_json(log, each) for log, each in found], ensure_ascii=False, indent=2))  # noqa: T201
+    else:
+        _print(found)
+    if problems:
+        raise InvalidSettings(problems)
+    return not any(each.damage for _, each in found)
+
+
+def _logs(given: Sequence[Path], problems: list[str]) -> Iterator[Path]:
+    for path in given:
+        if not path.is_dir():
+            yield path
+        elif logs := sorted(path.glob("*.json")):
+            yield from logs
+        else:
+            problems.append(f"{path}: there is no log in this folder")
+
+
+def _verified(log: Path, problems: list[str]) -> Verification | None:
+    try:
+        return verify(log)
+    except OSError as error:
+        problems.append(f"{log}: cannot be read ({error.strerror})")
+    except LogError as error:
+        problems.append(f"no session's log: {error}")
+    return None
+
+
+def _as_json(log: Path, found: Verification) -> dict[str, Any]:
+    return {
+        "log": str(log),
+        "whole": not found.damage,
+        "records": found.records,
+        "erased": found.erased,
+        "without_hash": found.unsealed,
+        "has_end": found.has_end,
+        "head": found.head,
+        "damage": [each._asdict() for each in found.damage],
+    }
+
+
+def _print(found: Sequence[tuple[Path, Verification]]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    for log, each in found:
+        damaged = len(each.damage)
+        state = "whole" if not damaged else "1 damaged line" if damaged == 1 else f"{damaged:,} damaged lines"
+        console.print(Text(f"{log.name}: {state}: {_facts(each)}", style="red" if damaged else ""))
+        for one in each.damage[:MOST_SHOWN]:
+            console.print(Text(f"  line {one.line:,}: {one.text}", style="red"))
+        if damaged > MOST_SHOWN:
+            console.print(Text(f"  and {damaged - MOST_SHOWN:,} more (--json has all)", style="red"))
+    if len(found) > 1:
+        whole = sum(not each.damage for _, each in found)
+        console.print(Text(f"{whole:,} of {len(found):,} logs are whole."))
+
+
+def _facts(found: Verification) -> str:
+    facts = [f"{found.records:,} records"]
+    if found.erased:
+        facts.append(f"{found.erased:,} of them erased")
+    elif not found.has_end:
+        facts.append("no session_end (the session goes on, or waits for its server)")
+    if found.unsealed:
+        facts.append(f"{found.unsealed:,} without a hash (of an earlier version: their numbers alone are checked)")
+    if found.head is not None:
+        facts.append(f"head {found.head}")
+    return ", ".join(facts)

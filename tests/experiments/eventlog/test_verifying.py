@@ -1,0 +1,248 @@
+"""Whatever is done to a log, the line that it was done to is named; and a whole log is whole."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+from chatrooms import Chat
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from experiments.errors import NoLog
+from experiments.eventlog.append import Committer
+from experiments.eventlog.chain import BEFORE_THE_FIRST, Chain, erased, seal_of
+from experiments.eventlog.folder import LogFolder
+from experiments.eventlog.verifying import Damage, verify
+
+SESSION = "6f1d4c1e-4b0a-4d5e-9d7a-2f1b3c4d5e6f"
+
+
+def written(*, hash: bytes = BEFORE_THE_FIRST, first: int = 0) -> list[bytes]:
+    chat = Chat(messages_per_minute=60, latency=2, duration_seconds=30.0)
+    chat.connects()
+    chat.runs_to_its_end()
+    chain = Chain(hash)
+    return [chain.sealed(line) for line in chat.log()[first:]]
+
+
+UNSEALED = b'{"seq":%d,"timestamp":"","elapsed":1.0,"event_type":"error","data":{}}\n'
+LINES = written()
+BYTES = b"".join(LINES)
+OTHER = written()
+
+
+def damage(tmp_path: Path, *lines: bytes) -> tuple[Damage, ...]:
+    path = tmp_path / f"{SESSION}.json"
+    path.write_bytes(b"".join(lines))
+    return verify(path).damage
+
+
+def only(found: tuple[Damage, ...]) -> tuple[int, str]:
+    assert len(found) == 1, found
+    return found[0].line, found[0].kind
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("logs")
+
+
+def test_a_whole_log_is_whole(tmp_path: Path):
+    path = tmp_path / f"{SESSION}.json"
+    path.write_bytes(BYTES)
+    found = verify(path)
+    assert found.damage == ()
+    assert (found.records, found.erased, found.unsealed, found.has_end) == (len(LINES), 0, 0, True)
+    seal = seal_of(LINES[-1])
+    assert seal is not None
+    assert found.head == seal.hash.hex()
+
+
+def test_a_session_that_goes_on_is_whole(tmp_path: Path):
+    path = tmp_path / f"{SESSION}.json"
+    path.write_bytes(b"".join(LINES[:20]))
+    found = verify(path)
+    assert (found.damage, found.has_end) == ((), False)
+
+
+@pytest.mark.parametrize("sync", ["fsync", "os"])
+async def test_what_the_folder_writes_and_goes_on_writing_is_whole(tmp_path: Path, sync):
+    committer = Committer()
+    committer.start()
+    logs = LogFolder(tmp_path, sync, committer)
+    chat = Chat(messages_per_minute=60, latency=2, duration_seconds=30.0)
+    chat.runs_to_its_end()
+    lines = chat.log()
+    for opened, part in ((logs.create(SESSION), lines[:9]), (None, lines[9:])):
+        log, kept = opened or logs.reopen(SESSION, lambda: "2026-11-27T00:00:00+00:00").log, asyncio.Event()
+        log.append(b"".join(part), kept.set)
+        await kept.wait()
+        log.close()
+    await committer.stop()
+    assert verify(logs.file(SESSION)).damage == ()
+
+
+@settings(deadline=None)
+@given(st.integers(0, len(BYTES) - 1), st.integers(1, 255))
+def test_one_changed_byte_is_one_damaged_line(folder: Path, place: int, change: int):
+    line = BYTES[:place].count(b"\n") + 1
+    changed = BYTES[:place] + bytes([BYTES[place] ^ change]) + BYTES[place + 1 :]
+    found = damage(folder, changed)
+    assert len(found) == 1
+    assert found[0].line == line
+    assert found[0].kind in ("changed", "torn") or line == len(LINES)  # whose number nothing comes after
+
+
+@settings(deadline=None)
+@given(st.integers(0, len(LINES) - 1), st.data())
+def test_a_lost_line_is_missed(folder: Path, index: int, data):
+    count = data.draw(st.integers(1, len(LINES) - index))
+    found = damage(folder, *LINES[:index], *LINES[index + count :])
+    if index + count == len(LINES):
+        assert found == ()  # nobody can know what would have come; the missing end is told
+    else:
+        assert only(found) == (index + 1, "missing")
+        assert f"{index + 1:,}" in found[0].text
+        assert count == 1 or f"{index + count:,}" in found[0].text
+
+
+@settings(deadline=None)
+@given(st.integers(0, len(LINES) - 1), st.integers(0, len(LINES)))
+def test_a_doubled_line_is_named_wherever_it_stands(folder: Path, index: int, at: int):
+    found = damage(folder, *LINES[:at], LINES[index], *LINES[at:])
+    assert only(found)[1] == "doubled"
+    assert found[0].line in (at + 1, index + 1, index + 2)
+    assert f"record {index + 1:,} " in found[0].text
+
+
+@settings(deadline=None)
+@given(st.integers(0, len(LINES) - 1), st.integers(0, len(LINES) - 1))
+def test_two_lines_that_have_changed_places_are_named(folder: Path, one: int, other: int):
+    lines = list(LINES)
+    lines[one], lines[other] = lines[other], lines[one]
+    found = damage(folder, *lines)
+    if one == other:
+        assert found == ()
+    else:
+        assert only(found) == (min(one, other) + 1, "moved")
+        assert f"{max(one, other) + 1:,}" in found[0].text
+
+
+@settings(deadline=None)
+@given(st.integers(0, len(LINES) - 1), st.integers(0, len(LINES) - 1))
+def test_a_line_that_was_moved_far_is_named(folder: Path, index: int, to: int):
+    if abs(index - to) < 2:
+        return
+    lines = [*LINES[:index], *LINES[index + 1 :]]
+    lines.insert(to, LINES[index])
+    found = damage(folder, *lines)
+    assert only(found) == (to + 1, "moved")
+    assert f"record {index + 1:,} " in found[0].text
+
+
+FOREIGN = {
+    "of another log, with the same number": lambda at: OTHER[min(at, len(OTHER) - 1)],
+    "of another log, with another number": lambda at: OTHER[(at + 7) % len(OTHER)],
+    "no record": lambda at: b'{"hello":"there"}\n',
+    "no JSON": lambda at: b"hello there\n",
+    "empty": lambda at: b"\n",
+    "no text": lambda at: b"\xff\x00\xfe\n",
+    "a record without a hash": lambda at: (
+        b'{"seq":%d,"timestamp":"","elapsed":1.0,"event_type":"error","data":{}}\n' % at
+    ),
+}
+
+
+@pytest.mark.parametrize("make", FOREIGN.values(), ids=FOREIGN)
+@pytest.mark.parametrize("at", [0, 1, 10, len(LINES) - 1])
+def test_a_foreign_line_is_named(tmp_path: Path, make, at: int):
+    assert only(damage(tmp_path, *LINES[:at], make(at), *LINES[at:])) == (at + 1, "foreign")
+
+
+@pytest.mark.parametrize("at", [1, 10, len(LINES) - 2])
+def test_a_line_that_was_put_in_anothers_place_is_named(tmp_path: Path, at: int):
+    assert only(damage(tmp_path, *LINES[:at], OTHER[at], *LINES[at + 1 :])) == (at + 1, "changed")
+    assert only(damage(tmp_path, *LINES[:at], b"nothing\n", *LINES[at + 1 :])) == (at + 1, "changed")
+
+
+def test_what_stands_after_the_end_is_foreign(tmp_path: Path):
+    chain = Chain(seal_of(LINES[-1]).hash)
+    late = chain.sealed(UNSEALED % (len(LINES) + 1))
+    assert only(damage(tmp_path, *LINES, late)) == (len(LINES) + 1, "foreign")
+
+
+@pytest.mark.parametrize("cut", [1, 2, 50, 200])
+def test_a_torn_end_is_named_with_its_size(tmp_path: Path, cut: int):
+    found = damage(tmp_path, BYTES[:-cut])
+    torn = len(BYTES[:-cut]) - BYTES[:-cut].rfind(b"\n") - 1
+    assert only(found) == (BYTES[:-cut].count(b"\n") + 1, "torn")
+    assert f"{torn:,} bytes" in found[0].text
+
+
+def test_two_things_are_two(tmp_path: Path):
+    lines = list(LINES)
+    lines[20] = lines[20].replace(b'"elapsed":', b'"elapsed":1')
+    del lines[10]
+    found = damage(tmp_path, *lines, b"half a li")
+    assert [(each.line, each.kind) for each in found] == [(11, "missing"), (20, "changed"), (len(LINES), "torn")]
+
+
+def test_erased_records_are_counted_and_no_damage(tmp_path: Path):
+    stones = [erased(number, seal_of(line)) for number, line in enumerate(LINES, start=1)]
+    last = Chain(seal_of(LINES[-1]).hash).sealed(
+        b'{"seq":%d,"timestamp":"","elapsed":30.0,"event_type":"participant_erased","data":{}}\n' % (len(LINES) + 1)
+    )
+    path = tmp_path / f"{SESSION}.json"
+    path.write_bytes(b"".join((*stones, last)))
+    found = verify(path)
+    assert found.damage == ()
+    assert (found.records, found.erased) == (len(LINES) + 1, len(LINES))
+    stones[5] = stones[5].replace(b'"digest":"', b'"digest":"0')
+    assert only(damage(tmp_path, *stones, last))[0] == 6
+
+
+def test_a_log_of_an_earlier_version_is_looked_through_as_far_as_that_goes(tmp_path: Path):
+    plain = [line.partition(b',"salt"')[0] + b"}\n" for line in LINES]
+    path = tmp_path / f"{SESSION}.json"
+    path.write_bytes(b"".join(plain))
+    found = verify(path)
+    assert (found.damage, found.unsealed, found.head) == ((), len(LINES), None)
+    assert only(damage(tmp_path, *plain[:5], *plain[6:])) == (6, "missing")
+
+
+def test_one_that_this_version_went_on_with_has_a_chain_from_there_on(tmp_path: Path):
+    plain = [line.partition(b',"salt"')[0] + b"}\n" for line in LINES]
+    chain = Chain()
+    sealed = [chain.sealed(line) for line in plain[10:]]
+    assert damage(tmp_path, *plain[:10], *sealed) == ()
+    sealed[3] = sealed[3].replace(b'"elapsed":', b'"elapsed":1')
+    assert only(damage(tmp_path, *plain[:10], *sealed)) == (14, "changed")
+
+
+def test_what_is_no_log_is_none(tmp_path: Path):
+    path = tmp_path / "notes.json"
+    path.write_text("nothing\nof the kind\n")
+    with pytest.raises(NoLog):
+        verify(path)
+
+
+def test_nothing_is_written(tmp_path: Path):
+    path = tmp_path / f"{SESSION}.json"
+    path.write_bytes(BYTES[:-3])
+    before = (path.read_bytes(), os.stat(path).st_mtime_ns, sorted(tmp_path.iterdir()))
+    verify(path)
+    assert (path.read_bytes(), os.stat(path).st_mtime_ns, sorted(tmp_path.iterdir())) == before
+
+
+def test_the_ten_lines_of_the_documentation_say_the_same(tmp_path: Path):
+    page = (Path(__file__).parents[3] / "docs" / "log.md").read_text()
+    by_hand: dict = {}
+    exec(page.partition("```python\n")[2].partition("```")[0], by_hand)  # noqa: S102  it is ours
+    path = tmp_path / f"{SESSION}.json"
+    path.write_bytes(BYTES)
+    assert by_hand["is_whole"](path)
+    path.write_bytes(BYTES.replace(b'"elapsed":', b'"elapsed":1', 1))
+    assert not by_hand["is_whole"](path)
