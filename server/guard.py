@@ -12,6 +12,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
 from websockets.http11 import Request
 
 REQUEST_SECONDS = 20.0
@@ -40,7 +41,10 @@ class GuardedSocket(WebSocketsSansIOProtocol):
         self._abort_if_stuck()
 
     def shutdown(self) -> None:
-        super().shutdown()
+        try:
+            super().shutdown()
+        except InvalidState:  # its client is just closing it; uvicorn would stop stopping
+            self.transport.close()
         self.loop.call_later(CLOSING_SECONDS, self._abort_if_stuck)
 
     def _abort_if_stuck(self) -> None:

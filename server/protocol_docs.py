@@ -346,6 +346,9 @@ need not be.
 The session goes on while nobody is connected, for `reconnect_grace_seconds` (usually $grace_seconds s); after that it
 ends, as it does after `leave`. It survives a restart of the server.
 
+If `welcome.position` is less than the `after` that you sent, the server has been through a power cut with `LOG_SYNC=os`
+and knows less than it has shown: drop your transcript, connect anew and say `hello` with 0.
+
 * **A dead line shows by its silence.** A `heartbeat` comes every $heartbeat_seconds s. After $silence_seconds s without
   any frame, close the socket and come back. The server sends WebSocket pings, too; browsers and libraries answer them
   by themselves.

@@ -235,19 +235,32 @@ async def test_after_the_end_the_same_id_is_told_what_is_due_again(browser, tmp_
                 await expect(each.page.get_by_text("You will be taken back")).to_have_count(0)
 
 
-async def test_whose_session_a_stopped_server_broke_off_is_given_the_code_for_it(browser, tmp_path):
+async def test_whose_chat_a_stopped_server_interrupted_is_led_back_into_it_by_the_next(browser, tmp_path):
+    await says_hello_before_the_server_stops(browser, tmp_path)
     async with serving(tmp_path, experimental=TOLD) as server, visiting(browser, server) as visit:
         await visit.opens(ANN)
-        await visit.presses("I agree and take part")
-        await visit.presses("Go in")
-        await visit.is_in_the_chat()
-        await visit.writes("hello")
-        await expect(visit.page.locator(".message.own:not(.pending)")).to_be_visible()
+        await visit.is_at("You have begun already")
+        await visit.presses("Back to the chat")
+        await expect(visit.page.locator(".message.own")).to_contain_text("hello")
+        assert len(visit.sessions()) == 1
+
+
+async def test_whose_session_cannot_go_on_is_given_the_code_for_it(browser, tmp_path):
+    (session,) = await says_hello_before_the_server_stops(browser, tmp_path)
+    (tmp_path / "logs" / f"{session}.json").unlink()
     async with serving(tmp_path, experimental=TOLD) as server, visiting(browser, server) as visit:
         await visit.opens(ANN)
         await visit.is_at("The chat has ended")
         await expect(visit.code).to_have_text("C-TECH")
         await expect(visit.page.get_by_text("They were machines.")).to_be_visible()
+
+
+async def says_hello_before_the_server_stops(browser, folder: Path) -> list[str]:
+    async with serving(folder, experimental=TOLD) as server, visiting(browser, server) as visit:
+        await enters(visit, ANN)
+        await visit.writes("hello")
+        await expect(visit.page.locator(".message.own:not(.pending)")).to_be_visible()
+        return visit.sessions()
 
 
 async def test_where_storage_is_blocked_the_way_back_is_in_the_address(browser, tmp_path):

@@ -340,7 +340,7 @@ async def test_what_the_server_will_not_have_is_marked_and_not_sent_again(browse
         await chat.page.route_web_socket(re.compile("/ws/"), _refuses_what_is_bad)
         await chat.enters()
         await chat.writes("something bad")
-        await expect(chat.page.get_by_role("img", name="Not sent")).to_be_visible()
+        await expect(chat.page.get_by_role("button", name="Not sent. Tap to try again")).to_be_visible()
         await chat.writes("something good")
         await expect(chat.page.get_by_role("img", name="Sent", exact=True)).to_be_visible()
         await expect(chat.page.locator(".message .content").last).to_have_text("something good")

@@ -4,7 +4,7 @@
 // A look asks whether there is a session already; it begins none. That is the doing of the last button before the chat,
 // so that a link which is only looked at, by a messenger's preview or by mistake, costs nothing.
 
-import { ask, randomId, retryDelay } from "./connection.js";
+import { ask, Outbox, randomId, retryDelay } from "./connection.js";
 
 /**
  * @typedef {{text: string, style: "plain" | "strong" | "emphasis" | "link", href: string | null}} Span
@@ -46,7 +46,11 @@ const SESSION_KEY = "chatroom-session"; // there was one, or consent was decline
 const NOTICES = {
   begun: { mark: "group", title: "You have begun already", text: "Your place in the chat is still yours.", button: "Back to the chat" },
   changed: { title: "This page has changed", text: "Please load it again.", button: "Load the page again" },
-  elsewhere: { title: "The chat is open somewhere else", text: "It goes on in the window that you opened last. You can close this one." },
+  elsewhere: {
+    title: "The chat is open somewhere else",
+    text: "It goes on in another window. You can close this one, or go on here.",
+    button: "Use here",
+  },
   incomplete: { title: "This link is not complete", text: "Please open it again from the page that invited you." },
   interrupted: { title: "The chat was interrupted", text: "It cannot be continued. Load this page again to join a new one." },
   offline: { title: "There is no connection", text: "Please check it and try again.", button: "Try again" },
@@ -174,7 +178,8 @@ export class Entry {
 
   /** Go on after the chat. @param {string} outcome the connection's @param {string | null} reason */
   ended(outcome, reason) {
-    if (outcome === "elsewhere" || outcome === "refused") return this.#screens.notice(NOTICES[outcome]);
+    if (outcome === "elsewhere") return this.#screens.notice(NOTICES.elsewhere, () => this.#goBack());
+    if (outcome === "refused") return this.#screens.notice(NOTICES.refused);
     this.#screens.calm(OUTCOMES[reason ?? ""] ?? null);
     return this.#askWhatIsDue();
   }
@@ -262,6 +267,7 @@ export class Entry {
       case "code":
         return this.#askCode(screen.problem);
       case "end":
+        Outbox.forget();
         return this.#screens.end(screen);
       case "notice":
         return this.#notify(screen.notice, again);
@@ -270,7 +276,10 @@ export class Entry {
 
   /** @param {Notice} shown @param {(() => void) | undefined} again */
   #notify(shown, again) {
-    if (shown === NOTICES.interrupted) this.#memory.forget(SESSION_KEY, VISIT_KEY);
+    if (shown === NOTICES.interrupted) {
+      this.#memory.forget(SESSION_KEY, VISIT_KEY);
+      Outbox.forget();
+    }
     this.#screens.notice(shown, shown === NOTICES.changed ? () => location.reload() : again);
   }
 
@@ -317,6 +326,10 @@ export class Entry {
   #enter(sessionId) {
     this.#memory.set(SESSION_KEY, sessionId);
     this.#openRoom(sessionId);
+  }
+
+  #goBack() {
+    this.#openRoom(this.#memory.get(SESSION_KEY) ?? "");
   }
 }
 

@@ -14,10 +14,11 @@ import { colorOf, initialOf, isBigEmoji, mentionPieces, timeText } from "./forma
  * @property {string | null} clientId
  * @property {string | null} replyTo
  * @property {number} position
+ * @property {boolean} [isFailed] the server would not have it
  */
 
 export const PARTICIPANT = "user";
-const STATUS = { pending: "Sending", sent: "Sent", failed: "Not sent" };
+const STATUS = { pending: "Sending", sent: "Sent" };
 
 /**
  * @template {Element} [T=HTMLElement] of what kind it is, the caller knows
@@ -44,8 +45,14 @@ export function messageElement(message, quoted, members) {
   else fillContent(part(item, ".content"), message.content, members);
   if (quoted) fillQuote(item, quoted, members);
   showTime(item, message.date);
-  showStatus(item, isOwn ? (message.id ? "sent" : "pending") : null);
+  showStatus(item, isOwn ? statusOf(message) : null);
   return item;
+}
+
+/** @param {Message} message */
+function statusOf({ id, isFailed }) {
+  if (id) return "sent";
+  return isFailed ? "failed" : "pending";
 }
 
 /** @param {HTMLElement} item @param {string} sender @param {string[]} members */
@@ -122,10 +129,12 @@ export function showTime(item, date) {
 /** @param {HTMLElement} item @param {"pending" | "sent" | "failed" | null} status */
 export function showStatus(item, status) {
   const mark = part(item, ".status");
-  mark.hidden = status === null;
+  const isFailed = status === "failed";
   item.classList.toggle("pending", status === "pending");
-  item.classList.toggle("failed", status === "failed");
-  if (status) mark.setAttribute("aria-label", STATUS[status]);
+  item.classList.toggle("failed", isFailed);
+  part(item, ".retry").hidden = !isFailed;
+  mark.hidden = !status || isFailed;
+  if (status && !isFailed) mark.setAttribute("aria-label", STATUS[status]);
 }
 
 /** @param {HTMLElement} item @param {Map<string, string>} reactions emoji by member */

@@ -238,17 +238,20 @@ function whenSeen(act) {
 const screens = new Screens();
 /** @type {HTMLTemplateElement} */ const pageData = part(document, "#page-data");
 /** @type {import("./entry.js").PageData} */ const data = JSON.parse(pageData.content.textContent ?? "");
+/** @type {Room | undefined} */ let room;
 const entry = new Entry({
   data,
   memory: new Memory(),
   screens,
-  openRoom: (sessionId) =>
-    new Room({
+  openRoom: (sessionId) => {
+    room ??= new Room({
       root: part(document, "#room"),
       sessionId,
       withdrawal: data.withdrawal,
       onOpen: () => show("room"),
       onEnd: (outcome, reason) => entry.ended(outcome, reason),
-    }),
+    });
+    room.open();
+  },
 });
 entry.begin();

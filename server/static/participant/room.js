@@ -2,7 +2,7 @@
 // The chat itself: the wires between connection, transcript and composer, and the way out.
 
 import { Composer } from "./composer.js";
-import { Connection, randomId } from "./connection.js";
+import { Connection, Outbox } from "./connection.js";
 import { typingText } from "./format.js";
 import { part, PARTICIPANT } from "./message.js";
 import { Transcript } from "./transcript.js";
@@ -17,6 +17,7 @@ export class Room {
   #notice;
   /** @type {HTMLDialogElement} */ #dialog;
   #connection;
+  #outbox;
   #transcript;
   #composer;
   #onOpen;
@@ -25,7 +26,8 @@ export class Room {
   /** @type {Map<string, number>} */ #typing = new Map();
   /** @type {number | undefined} */ #noticeTimer;
   /** @type {string | null} */ #reason = null;
-  #isOpen = false;
+  #isShown = false;
+  #isOutboxDrawn = false;
   #isLeaving = false;
 
   /**
@@ -47,31 +49,35 @@ export class Room {
       toNewest: part(root, "#to-newest"),
       announcer: part(root, "#announcer"),
       onReply: (message) => this.#composer.quote(message),
+      onRetry: (clientId) => this.#retry(clientId),
     });
     this.#connection = new Connection(sessionId, {
       onFrame: (frame) => this.#receive(frame),
       onChange: (isConnected) => this.#connectionChanged(isConnected),
       onEnd: (outcome) => this.#ended(outcome),
     });
+    this.#outbox = new Outbox(sessionId, this.#connection);
+  }
+
+  /** Come in; or come back, when the chat was open somewhere else. */
+  open() {
+    this.#isShown = this.#isOutboxDrawn = false;
     this.#connection.open();
     this.#noticeLater();
   }
 
   /** @param {string} content @param {string | null} replyTo */
   #send(content, replyTo) {
-    const message = { sender: PARTICIPANT, content, date: new Date(), id: null, clientId: randomId(), replyTo, position: 0 };
-    this.#transcript.addPending(message);
-    this.#post(message);
+    this.#transcript.addPending(unconfirmed(this.#outbox.add(content, replyTo)));
   }
 
-  /** @param {import("./message.js").Message} message */
-  #post(message) {
-    this.#connection.send({
-      type: "user_message",
-      content: message.content,
-      client_message_id: message.clientId,
-      ...(message.replyTo ? { reply_to: message.replyTo } : {}),
-    });
+  /** @param {string} clientId */
+  #retry(clientId) {
+    const item = this.#outbox.retry(clientId);
+    if (!item) return;
+    this.#transcript.remove(clientId);
+    this.#transcript.addPending(unconfirmed(item));
+    this.#composer.focus(); // the button that had it is gone
   }
 
   /** @param {import("./connection.js").Frame} frame */
@@ -86,9 +92,9 @@ export class Room {
       case "typing":
         return this.#typingChanged(frame.sender, frame.typing);
       case "backlog_end":
-        return this.#transcript.pending().forEach((message) => this.#post(message));
+        return this.#caughtUp();
       case "error":
-        return this.#transcript.refuse(frame.client_message_id ?? "");
+        return this.#refused(frame);
       case "session_end":
         this.#reason = frame.reason;
     }
@@ -103,15 +109,32 @@ export class Room {
     this.#composer.setMembers(frame.members);
     this.#forgetTyping();
     if (this.#isLeaving) this.#leave();
-    this.#open();
+    this.#show();
   }
 
-  #open() {
-    if (this.#isOpen) return;
-    this.#isOpen = true;
+  #show() {
+    if (this.#isShown) return;
+    this.#isShown = true;
     this.#onOpen();
     part(this.#root, "#group-name").focus();
     this.#composer.focus();
+  }
+
+  /** What waits in the outbox may quote what has only now come. */
+  #caughtUp() {
+    if (!this.#isOutboxDrawn) this.#drawOutbox();
+    this.#isOutboxDrawn = true;
+    this.#outbox.open();
+  }
+
+  #drawOutbox() {
+    this.#transcript.drawUnconfirmed(this.#outbox.items.map(unconfirmed));
+  }
+
+  /** @param {import("./connection.js").Frame} error */
+  #refused(error) {
+    const clientId = error.client_message_id ?? "";
+    if (this.#outbox.refuse(clientId, error)) this.#transcript.refuse(clientId);
   }
 
   /** For good. Without a connection, it is said as soon as there is one. */
@@ -126,6 +149,7 @@ export class Room {
   /** @param {import("./connection.js").Frame} frame */
   #message(frame) {
     this.#typingChanged(frame.sender, false);
+    if (frame.client_message_id) this.#outbox.confirm(frame.client_message_id);
     this.#transcript.add({
       sender: frame.sender,
       content: frame.card?.headline ?? frame.content,
@@ -166,6 +190,7 @@ export class Room {
   #connectionChanged(isConnected) {
     if (isConnected) this.#stopNotice();
     else {
+      this.#outbox.pause();
       this.#forgetTyping();
       this.#noticeLater();
     }
@@ -173,7 +198,8 @@ export class Room {
 
   #noticeLater() {
     this.#noticeTimer ??= setTimeout(() => {
-      this.#open();
+      this.#show();
+      if (!this.#isOutboxDrawn) this.#drawOutbox();
       this.#notice.hidden = false;
     }, NOTICE_AFTER_MS);
   }
@@ -188,8 +214,15 @@ export class Room {
   #ended(outcome) {
     this.#stopNotice();
     this.#dialog.close(); // nothing else could be used under it
+    if (outcome === "elsewhere") this.#outbox.pause();
+    else this.#outbox.empty();
     this.#onEnd(outcome, this.#reason);
   }
+}
+
+/** @param {import("./connection.js").Item} item @returns {import("./message.js").Message} */
+function unconfirmed({ id, content, replyTo, date, failed }) {
+  return { sender: PARTICIPANT, content, date: new Date(date), id: null, clientId: id, replyTo, position: 0, isFailed: failed };
 }
 
 /** @param {HTMLElement} root @param {Withdrawal} texts @param {() => void} onConfirm */

@@ -4,7 +4,7 @@
 // What the server has confirmed stands in its order; what it has not stands below, until its echo gives it its place.
 
 import { dayKey, dayText, initialOf, colorOf, typingText } from "./format.js";
-import { messageElement, PARTICIPANT, showReactions, showStatus, showTime } from "./message.js";
+import { messageElement, part, PARTICIPANT, showReactions, showStatus, showTime } from "./message.js";
 
 /** @typedef {import("./message.js").Message} Message */
 
@@ -15,7 +15,7 @@ const TALL_PX = 160;
 
 export class Transcript {
   /** @type {Map<string, {message: Message, item: HTMLLIElement, reactions: Map<string, string>}>} */ #byId = new Map();
-  /** @type {Map<string, {message: Message, item: HTMLLIElement}>} */ #pending = new Map();
+  /** @type {Map<string, {message: Message, item: HTMLLIElement}>} */ #unconfirmed = new Map();
   /** @type {WeakMap<Element, Message>} */ #messages = new WeakMap();
   /** @type {HTMLLIElement | null} */ #typingItem = null;
   /** @type {string[]} */ #members = [];
@@ -26,14 +26,19 @@ export class Transcript {
   #toNewest;
   #announcer;
   #onReply;
+  #onRetry;
 
-  /** @param {{scroller: HTMLElement, list: HTMLElement, toNewest: HTMLElement, announcer: HTMLElement, onReply: (message: Message) => void}} parts */
-  constructor({ scroller, list, toNewest, announcer, onReply }) {
+  /**
+   * @param {{scroller: HTMLElement, list: HTMLElement, toNewest: HTMLElement, announcer: HTMLElement,
+   *   onReply: (message: Message) => void, onRetry: (clientId: string) => void}} parts
+   */
+  constructor({ scroller, list, toNewest, announcer, onReply, onRetry }) {
     this.#scroller = scroller;
     this.#list = list;
     this.#toNewest = toNewest;
     this.#announcer = announcer;
     this.#onReply = onReply;
+    this.#onRetry = onRetry;
     scroller.addEventListener("scroll", () => this.#isAtEnd() && this.#seen(), { passive: true });
     toNewest.addEventListener("click", () => this.toEnd());
     list.addEventListener("click", (event) => this.#clicked(event));
@@ -48,9 +53,9 @@ export class Transcript {
 
   /** A message as the server has it: new, or the echo of one that was pending. @param {Message} message */
   add(message) {
-    if (message.id && this.#byId.has(message.id)) return;
-    const pending = message.clientId ? this.#pending.get(message.clientId) : undefined;
-    if (pending) this.#keepingPlace(() => this.#confirm(pending.item, message));
+    const unconfirmed = this.#unconfirmed.get(message.clientId ?? "");
+    if (message.id && this.#byId.has(message.id)) this.remove(message.clientId ?? "");
+    else if (unconfirmed) this.#keepingPlace(() => this.#confirm(unconfirmed.item, message));
     else this.#append(message);
   }
 
@@ -60,17 +65,31 @@ export class Transcript {
     this.toEnd();
   }
 
-  /** @returns {Message[]} what was sent and not confirmed, oldest first */
-  pending() {
-    return [...this.#pending.values()].map((entry) => entry.message);
+  /** Draw these, and no others, as what the server has not confirmed. @param {Message[]} messages */
+  drawUnconfirmed(messages) {
+    this.#keepingPlace(() => {
+      for (const clientId of [...this.#unconfirmed.keys()]) this.remove(clientId);
+      for (const message of messages) this.#append(message);
+    });
+  }
+
+  /** Take away what the server has not confirmed. @param {string} clientId */
+  remove(clientId) {
+    const item = this.#unconfirmed.get(clientId)?.item;
+    if (!item) return;
+    this.#unconfirmed.delete(clientId);
+    const next = item.nextElementSibling;
+    this.#keepingPlace(() => item.remove());
+    this.#regroup(next);
   }
 
   /** The server will not have a message of one's own. @param {string} clientId */
   refuse(clientId) {
-    const entry = this.#pending.get(clientId);
+    const entry = this.#unconfirmed.get(clientId);
     if (!entry) return;
-    this.#pending.delete(clientId);
-    showStatus(entry.item, "failed");
+    entry.message.isFailed = true;
+    this.#keepingPlace(() => showStatus(entry.item, "failed"));
+    this.#announcer.textContent = part(entry.item, ".retry").textContent;
   }
 
   /** @param {string} messageId @param {string} sender @param {string} emoji */
@@ -100,10 +119,10 @@ export class Transcript {
   /** @param {Message} message */
   #append(message) {
     this.#keepingPlace(() => {
-      this.#chip(message);
       const quoted = message.replyTo ? this.#byId.get(message.replyTo)?.message : undefined;
       const item = messageElement(message, quoted, this.#members);
       this.#list.insertBefore(item, this.#placeOf(message));
+      if (message.id) this.#chip(message.date, item);
       this.#register(message, item);
       this.#regroup(item, item.nextElementSibling);
     });
@@ -113,26 +132,28 @@ export class Transcript {
   /** @param {Message} message @param {HTMLLIElement} item */
   #register(message, item) {
     if (message.id) this.#byId.set(message.id, { message, item, reactions: new Map() });
-    else if (message.clientId) this.#pending.set(message.clientId, { message, item });
+    else if (message.clientId) this.#unconfirmed.set(message.clientId, { message, item });
     this.#messages.set(item, message);
     item.dataset.id = message.id ?? "";
+    item.dataset.clientId = message.clientId ?? "";
   }
 
   /** @param {HTMLLIElement} item @param {Message} message */
   #confirm(item, message) {
-    this.#pending.delete(message.clientId ?? "");
+    this.#unconfirmed.delete(message.clientId ?? "");
     this.#register(message, item);
     showTime(item, message.date);
     showStatus(item, "sent");
     const [place, next] = [this.#placeOf(message), item.nextElementSibling];
     if (place !== next) this.#list.insertBefore(item, place);
+    this.#chip(message.date, item);
     this.#regroup(item, item.nextElementSibling, next);
   }
 
   /** What a message stands before. @param {Message} message @returns {Element | null} */
   #placeOf(message) {
-    const [firstPending] = message.id ? this.#pending.values() : [];
-    return firstPending?.item ?? this.#typingItem;
+    const waiting = message.id ? [...this.#unconfirmed.values()].find((entry) => !entry.message.isFailed) : null;
+    return waiting?.item ?? this.#typingItem;
   }
 
   /** Say anew of items whether they begin a group. @param {(Element | null)[]} items */
@@ -149,9 +170,8 @@ export class Transcript {
     return !!last && last.sender === message.sender && message.date.getTime() - last.date.getTime() < GROUP_MS;
   }
 
-  /** @param {Message} message */
-  #chip(message) {
-    const { date } = message;
+  /** Say which day begins with a confirmed message. @param {Date} date @param {HTMLLIElement} item */
+  #chip(date, item) {
     if (dayKey(date) === this.#lastDay) return;
     this.#lastDay = dayKey(date);
     const chip = document.createElement("li");
@@ -159,7 +179,7 @@ export class Transcript {
     const label = document.createElement("span");
     label.textContent = dayText(date, new Date());
     chip.append(label);
-    this.#list.insertBefore(chip, this.#placeOf(message));
+    this.#list.insertBefore(chip, item);
   }
 
   /** @param {string[]} names */
@@ -216,6 +236,7 @@ export class Transcript {
     const quote = /** @type {HTMLElement | null} */ (target.closest(".quote"));
     if (quote) this.#jumpTo(quote.dataset.target ?? "");
     else if (target.closest(".reply-button")) this.#reply(item?.dataset.id ?? "");
+    else if (isRetry(target)) this.#onRetry(item?.dataset.clientId ?? "");
     else this.#choose(target.closest(".bubble") ? item : null);
   }
 
@@ -241,6 +262,11 @@ export class Transcript {
     entry.item.classList.add("flash");
     setTimeout(() => entry.item.classList.remove("flash"), FLASH_MS);
   }
+}
+
+/** The whole of a bubble that was not sent is for tapping; but its text may be selected, to be kept. @param {Element} target */
+function isRetry(target) {
+  return !!target.closest(".retry") || (!!target.closest(".failed .bubble") && getSelection()?.isCollapsed !== false);
 }
 
 /** On a message taller than a glance, the button comes to where the reader points. @param {PointerEvent} event */
