@@ -104,6 +104,10 @@ class Experiment:
     def withdrawal(self) -> WithdrawalSettings:
         return self.settings.withdrawal
 
+    @property
+    def retain_days(self) -> int | None:
+        return self.settings.retain_days
+
     def with_models(self, settle: Callable[[Condition], Condition]) -> Experiment:
         """Return this experiment with the models that were settled on, condition by condition."""
         return replace(self, conditions={name: settle(each) for name, each in self.conditions.items()})

@@ -6,17 +6,17 @@ A call that a session's end broke off has no record, only its turn: it counts as
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from itertools import dropwhile
 from pathlib import Path
 
-from experiments.errors import LogError
-from experiments.eventlog.reader import read_records
+from experiments.errors import ErasedLog, LogError
+from experiments.eventlog.reader import last_line, read_records, record_in
 from experiments.experiment import Experiment
 from simulation.codec import Record
 from simulation.contract import LoggedEvent
-from simulation.events import Act, ModelCalled, SessionStarted, TurnDropped, TurnPlanned
+from simulation.events import Act, ModelCalled, ParticipantErased, SessionStarted, TurnDropped, TurnPlanned
 from simulation.generation import CACHE, Usage
 from simulation.llm.budget import Ledger, Spent
 from simulation.llm.pricing import total_tokens
@@ -25,6 +25,7 @@ from simulation.workforce.events import SessionForked, TurnStarted, WorkforceSta
 
 logger = logging.getLogger("chatroom.model")
 
+DATE_CHARACTERS = len("2026-12-31")
 LOCAL_SOURCES = ("scripted", "canned")
 
 Asked = TurnPlanned | TurnStarted
@@ -37,10 +38,11 @@ def ledger_for(experiment: Experiment, log_dir: Path, today: Callable[[], str]) 
     ledger = Ledger(budget, today, date=today())
     names = [each.name for each in fields(budget) if not each.name.endswith("_session")]
     if any(getattr(budget, name) is not None for name in names):
-        for timestamp, call in _calls(experiment.experiment_id, log_dir):
-            _count(ledger.experiment, call)
-            if timestamp.startswith(ledger.date):
-                _count(ledger.day, call)
+        for path in sorted(log_dir.glob("*.json")):
+            for day, spent in spent_in(path, experiment.experiment_id).items():
+                _add(ledger.experiment, spent)
+                if day == ledger.date:
+                    _add(ledger.day, spent)
     return ledger
 
 
@@ -52,6 +54,32 @@ def spent_by(records: Sequence[Record]) -> Spent:
     return spent
 
 
+def spent_in(path: Path, experiment_id: str) -> dict[str, Spent]:
+    """Return what a log says was spent of an experiment's budget, by day (UTC); an erased one says it as well."""
+    records = _readable(path)
+    first = next(records, None)
+    event = first.event if first is not None else None
+    if not isinstance(event, SessionStarted | WorkforceStarted | ParticipantErased):
+        return {}
+    if event.experiment_id != experiment_id:
+        return {}
+    if isinstance(event, ParticipantErased):
+        return {day: _spent(amounts) for day, amounts in event.by_day.items()}
+    days: dict[str, Spent] = {}
+    for timestamp, call in _calls_of(_own(event, records)) if _is_paid_for(event) else ():
+        _count(days.setdefault(timestamp[:DATE_CHARACTERS], Spent()), call)
+    return days
+
+
+def _spent(amounts: Mapping[str, float]) -> Spent:
+    return Spent(calls=int(amounts["calls"]), tokens=int(amounts["tokens"]), cost=amounts["cost"])
+
+
+def _add(spent: Spent, more: Spent) -> None:
+    spent.calls += more.calls
+    spent.add(more.tokens, more.cost)
+
+
 def _count(spent: Spent, call: ModelCalled | Asked) -> None:
     spent.calls += 1
     if not isinstance(call, ModelCalled):
@@ -60,15 +88,6 @@ def _count(spent: Spent, call: ModelCalled | Asked) -> None:
         input_tokens=call.input_tokens, output_tokens=call.output_tokens, thinking_tokens=call.thinking_tokens
     )
     spent.add(total_tokens(call.provider, usage), call.cost)
-
-
-def _calls(experiment_id: str, log_dir: Path) -> Iterator[tuple[str, ModelCalled | Asked]]:
-    """Yield what was called for in each log of the experiment, and when."""
-    for path in sorted(log_dir.glob("*.json")):
-        records = _readable(path)
-        start = next(records, None)
-        if start is not None and _has_spent(start.event, experiment_id):
-            yield from _calls_of(_own(start.event, records))
 
 
 def _own(start: LoggedEvent, records: Iterator[Record]) -> Iterator[Record]:
@@ -96,17 +115,20 @@ def _calls_of(records: Iterator[Record]) -> Iterator[tuple[str, ModelCalled | As
     yield from under_way.values()
 
 
-def _has_spent(start: LoggedEvent, experiment_id: str) -> bool:
-    """Whether a session was of this experiment, and spoke through somebody who is paid."""
-    if not isinstance(start, SessionStarted | WorkforceStarted) or start.experiment_id != experiment_id:
-        return False
+def _is_paid_for(start: SessionStarted | WorkforceStarted) -> bool:
+    """Whether a session spoke through somebody who is paid."""
     return start.parameters.language_model.provider in WIRE
 
 
 def _readable(path: Path) -> Iterator[Record]:
-    """Yield a log's records as far as it can be read: what a damaged one hides cannot be counted."""
+    """Yield a log's records as far as it can be read: what a damaged one hides cannot be counted. Of an
+    erased one, its last."""
     try:
         yield from read_records(path)
+    except ErasedLog:
+        last = record_in(last_line(path))
+        if last is not None:
+            yield last
     except LogError as error:
         logger.warning("what this log has spent is counted up to its damage: %s", error)
     except OSError as error:

@@ -38,6 +38,7 @@ from server.metrics import Metrics, MetricsMiddleware
 from server.openapi import Description
 from server.operations import Operation, routes
 from server.pages import STATIC, HashedFiles, content_hash, participant_page
+from server.retention import keep_retention
 from server.security import SecurityMiddleware, on_unforeseen
 from server.settings import ServerSettings, load_settings
 from server.websocket import participant_socket
@@ -101,6 +102,8 @@ def create_app(settings: ServerSettings, experiment: Experiment, wall: Callable[
                 tasks.create_task(hub.run(unfinished), name="hub")
                 tasks.create_task(simulator.desk.run(), name="workforce")
                 keys = tasks.create_task(follow_keys(settings, provider), name="keys")
+                keeping = keep_retention(study, settings.log_dir, wall, _new_id)
+                retention = tasks.create_task(keeping, name="retention")
                 yield {
                     "settings": settings,
                     "experiment": experiment,
@@ -118,6 +121,7 @@ def create_app(settings: ServerSettings, experiment: Experiment, wall: Callable[
                     "what_ifs": WhatIfs(simulator),
                 }
                 keys.cancel()
+                retention.cancel()
                 await hub.stop()
                 await simulator.desk.stop()
 

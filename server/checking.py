@@ -95,6 +95,7 @@ def _as_json(found: Checked) -> dict[str, Any]:
         "sha256": dict(experiment.sha256),
         "assignment": {"in_words": assignment_in_words(experiment), **_settings(experiment.settings.assignment)},
         "entry": {"in_words": entry_in_words(experiment), **_settings(experiment.settings.entry)},
+        "retain_days": experiment.retain_days,
         "model_chosen": found.why,
         "differences": [_contrast(each) for each in found.contrasts],
         "conditions": {name: _figures(each) for name, each in found.review.expectations.items()},

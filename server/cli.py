@@ -288,6 +288,55 @@ def revoke_tokens(
             sys.exit(1)
 
 
+participant = typer.Typer(help="Somebody's data: erase it, or export it for them.", no_args_is_help=True)
+app.add_typer(participant, name="participant")
+Code = "Participant or session id, token or its link, or the panel's id."
+
+
+@participant.command("delete")
+def delete_participant(
+    codes: Annotated[list[str] | None, typer.Argument(metavar="[CODE]...", help=Code)] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    expired: Annotated[bool, typer.Option("--expired", help="Everybody whose time is over by retain_days.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show who is --expired, erase nothing.")] = False,
+    experiment: Experiments = None,
+    as_json: AsJson = False,
+) -> None:
+    """Erase what somebody wrote and who they are, and prove it. Exits 0 if nothing of theirs was found afterwards."""
+    from server import erasing
+    from simulation.runtime.clock import wall_time
+
+    def confirm(what: str) -> bool:
+        return yes or typer.confirm(what, err=True)
+
+    if bool(codes) == expired or (dry_run and not expired):
+        _stop("name whom to erase, or else --expired (with or without --dry-run)", outcome="nothing was done")
+    with _problems_told():
+        settings, loaded = _opened(experiment)
+        if expired:
+            is_done = erasing.delete_expired(
+                settings, loaded, wall_time(), is_dry_run=dry_run, confirm=confirm, as_json=as_json
+            )
+        else:
+            is_done = erasing.delete(settings, loaded, codes or [], confirm=confirm, as_json=as_json)
+        if not is_done:
+            sys.exit(1)
+
+
+@participant.command("export")
+def export_participant(
+    code: Annotated[str, typer.Argument(metavar="CODE", help=Code)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the two files.")] = Path(),
+    experiment: Experiments = None,
+) -> None:
+    """Write all that is kept of somebody, as JSON and to be read: for their right of access."""
+    from server import exporting
+
+    with _problems_told():
+        if not exporting.export(*_opened(experiment), code, out):
+            sys.exit(1)
+
+
 @app.command()
 def sessions(
     panel_ids: Annotated[Path | None, typer.Option(help="Write to this file (CSV) which session is whose.")] = None,

@@ -21,6 +21,7 @@ def facts(experiment: Experiment) -> Iterator[tuple[str, str]]:
     yield "at once", f"at most {most:,} sessions" if most else "as many sessions as the machine carries"
     yield "screens", _screens(experiment)
     yield "completion", _completion(experiment)
+    yield "kept", kept_in_words(experiment)
 
 
 def assignment_in_words(experiment: Experiment) -> str:
@@ -85,6 +86,13 @@ def _completion(experiment: Experiment) -> str:
     outcomes = ((name, getattr(experiment.completion, name)) for name in OUTCOMES)
     given = [f"{name} {each.code or 'without a code'}" for name, each in outcomes if each is not None]
     return ", ".join(given) or "no codes, no addresses"
+
+
+def kept_in_words(experiment: Experiment) -> str:
+    days = experiment.retain_days
+    if days is None:
+        return "until somebody deletes it (retain_days)"
+    return f"{days:,} {'day' if days == 1 else 'days'} after a session's end, then erased"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -62,6 +62,18 @@ def sole_use_of(**folders: Path) -> Iterator[None]:
         yield
 
 
+def is_served(data_dir: Path) -> bool:
+    """Whether a server has the data folder in use."""
+    try:
+        with (data_dir / LOCK_FILE).open("r+b") as file:
+            _lock(file)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
 def _lock(file: IO[bytes]) -> None:
     if sys.platform == "win32":
         file.seek(0)

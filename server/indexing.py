@@ -57,9 +57,13 @@ def _sessions_table(experiment: Experiment, listed: Sequence[Listed]) -> Table:
         table.add_column(column, no_wrap=True, justify="right" if column == "place" else "left")
     for each in listed:
         place = "" if each.sequence_number is None else f"{each.stratum or ''} {each.sequence_number}"
-        cells = (each.condition, place, each.outcome or each.state, _second(each.started_at))
+        cells = (each.condition, place, _state(each), _second(each.started_at))
         table.add_row(each.session_id[:SHOWN_OF_ID], *(cell or "" for cell in cells))
     return table
+
+
+def _state(session: Listed) -> str:
+    return f"{session.outcome or session.state}{', erased' if session.erased_at else ''}"
 
 
 def _second(moment: str | None) -> str | None:
@@ -68,7 +72,7 @@ def _second(moment: str | None) -> str | None:
 
 
 def _summary(listed: Sequence[Listed]) -> str:
-    states = Counter(each.outcome or each.state for each in listed)
+    states = Counter(map(_state, listed))
     return f"{len(listed):,} in all: {', '.join(f'{n:,} {name}' for name, n in states.most_common())}" if listed else ""
 
 
@@ -136,6 +140,7 @@ def _as_json(verified: VerifiedList) -> dict[str, Any]:
         "passed_over": verified.passed_over,
         "by_condition": dict(verified.by_condition),
         "logs_read": verified.logs_read,
+        "logs_erased": verified.logs_erased,
         "contradictions": verified.contradictions,
     }
 
@@ -162,11 +167,12 @@ def _facts(verified: VerifiedList) -> dict[str, str]:
     counts = ", ".join(f"{name} {verified.by_condition[name]}" for name, _ in verified.allocation.weights)
     passed_over = f", {verified.passed_over} passed over (quota full)" if verified.passed_over else ""
     contradictions = len(verified.contradictions)
+    erased = f", {verified.logs_erased} erased" if verified.logs_erased else ""
     agree = f"{contradictions} contradictions, see below" if contradictions else "as the seed gives it"
     return {
         **({"stratum": verified.stratum} if verified.stratum else {}),
         "sessions": counts,
         "places": f"{verified.given} given{passed_over}",
         "the list": agree,
-        "logs": f"{verified.logs_read} of {verified.given} are there and were compared",
+        "logs": f"{verified.logs_read} of {verified.given} are there and were compared{erased}",
     }

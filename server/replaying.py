@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from experiments.errors import LogError
+from experiments.errors import ErasedLog, LogError
 from experiments.eventlog.reader import read_records
 from experiments.replay import Difference, Replay, replay
 from server.errors import InvalidSettings
@@ -30,11 +30,15 @@ def run(logs: Sequence[Path], *, as_json: bool) -> bool:
             _print(log, outcome)
     if problems:
         raise InvalidSettings(problems)
-    return all(outcome.difference is None for _, outcome in outcomes)
+    return all(outcome is None or outcome.difference is None for _, outcome in outcomes)
 
 
-def _outcomes(logs: Sequence[Path]) -> tuple[list[tuple[Path, Replay]], list[str]]:
-    outcomes: list[tuple[Path, Replay]] = []
+Outcome = tuple[Path, Replay | None]
+"""A log and what came of it; None: its content was erased, and there is nothing to replay."""
+
+
+def _outcomes(logs: Sequence[Path]) -> tuple[list[Outcome], list[str]]:
+    outcomes: list[Outcome] = []
     problems: list[str] = []
     for log in logs:
         try:
@@ -44,9 +48,11 @@ def _outcomes(logs: Sequence[Path]) -> tuple[list[tuple[Path, Replay]], list[str
     return outcomes, problems
 
 
-def _outcome(log: Path) -> Replay:
+def _outcome(log: Path) -> Replay | None:
     try:
         return replay(list(read_records(log)))
+    except ErasedLog:
+        return None
     except OSError as error:
         raise InvalidSettings([f"{log}: cannot be read ({error.strerror})"]) from None
     except LogError as error:
@@ -55,7 +61,9 @@ def _outcome(log: Path) -> Replay:
         raise InvalidSettings([f"no session's log: {log}: {error}"]) from None
 
 
-def _as_json(log: Path, outcome: Replay) -> dict[str, Any]:
+def _as_json(log: Path, outcome: Replay | None) -> dict[str, Any]:
+    if outcome is None:
+        return {"log": str(log), "erased": True}
     found = outcome.difference
     return {
         "log": str(log),
@@ -68,8 +76,11 @@ def _as_json(log: Path, outcome: Replay) -> dict[str, Any]:
     }
 
 
-def _print(log: Path, outcome: Replay) -> None:
+def _print(log: Path, outcome: Replay | None) -> None:
     console = Console(highlight=False, soft_wrap=True)
+    if outcome is None:
+        console.print(Text(f"{log.name}: its content was erased: there is nothing to replay."))
+        return
     counts = f"{outcome.records:,} records, {outcome.messages:,} messages, {outcome.calls:,} calls of the model"
     if outcome.difference is None:
         console.print(Text(f"{log.name}: re-executed offline: {counts}, all the same."))

@@ -327,8 +327,28 @@ class LogRepaired(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ParticipantErased(Event):
+    """What the log said was erased at the participant's `request`, or since its time was over (`retention`): `records`
+    of it, of which digests and hashes stay. The last record of such a log.
+
+    `calls`, `tokens` and `cost` are what budgets of `experiment_id` counted of the session, `by_day` the same three
+    (UTC): they have been spent all the same.
+    """
+
+    event_type: ClassVar[str] = "participant_erased"
+
+    records: int
+    reason: str
+    experiment_id: str | None
+    calls: int
+    tokens: int
+    cost: float
+    by_day: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionEnded(Event):
-    """The last record."""
+    """The last record, but for that of an erasure."""
 
     event_type: ClassVar[str] = "session_end"
 
@@ -368,6 +388,7 @@ KnownEvent = (
     | MessagesSeen
     | ErrorRaised
     | LogRepaired
+    | ParticipantErased
     | SessionEnded
 )
 AnyEvent = KnownEvent | UnknownEvent

@@ -30,6 +30,7 @@ from simulation.events import (
     ModelMismatch,
     ModelRecovered,
     ParticipantArrived,
+    ParticipantErased,
     ParticipantLost,
     ReactionAdded,
     SessionEnded,
@@ -175,7 +176,7 @@ def apply(state: SessionState, event: AnyEvent) -> SessionState:  # noqa: C901  
             state.waiting.clear()
         case SessionStarted():
             raise SimulationError("a session starts once")
-        case ErrorRaised() | LogRepaired() | ClockJumped() | MessageReported() | UnknownEvent():
+        case ErrorRaised() | LogRepaired() | ClockJumped() | MessageReported() | ParticipantErased() | UnknownEvent():
             pass
         case _:
             assert_never(event)

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from experiments.errors import DamagedLog
+from experiments.errors import DamagedLog, ErasedLog
+from experiments.eventlog.chain import seal_of
 from simulation.codec import Record, decode
 from simulation.errors import InvalidJson, InvalidRecord
 
@@ -55,7 +56,7 @@ def end_of_last_line(log: BinaryIO, size: int) -> int:
 
 
 def read_records(path: Path) -> Iterator[Record]:
-    """Yield the records of a log one by one; raise DamagedLog at the first line that is none."""
+    """Yield the records of a log one by one; raise DamagedLog at the first line that is none, ErasedLog if it was."""
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.endswith(b"\n"):
@@ -63,4 +64,7 @@ def read_records(path: Path) -> Iterator[Record]:
             try:
                 yield decode(line)
             except (InvalidJson, InvalidRecord) as error:
+                seal = seal_of(line)
+                if seal is not None and seal.is_erased:
+                    raise ErasedLog(path) from None
                 raise DamagedLog(path, number, str(error)) from error

@@ -260,3 +260,5 @@ class ExperimentalSettings(Settings):
     """The way out during the chat."""
     on_model_failure: OnModelFailureSettings = OnModelFailureSettings()
     """What happens while the model gives no answer. Stands in every log."""
+    retain_days: int | None = Field(default=None, ge=1, le=36_500)
+    """Days after a session's end when what it said is erased, and who it was. null: when somebody deletes it."""

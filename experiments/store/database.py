@@ -6,8 +6,11 @@ transaction is BEGIN IMMEDIATE: two that read before they write cannot both beli
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
-from collections.abc import AsyncIterator
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,8 @@ from experiments.store.migrating import migrate
 FILE = "chatroom.sqlite"
 BUSY_SECONDS = 5
 """How long a command waits for a server's transaction, and the other way round."""
+BUSY_ATTEMPTS = 2
+BUSY_PAUSE_SECONDS = 0.1
 QUEUE_SECONDS = 60.0
 """How long a transaction waits for those before it."""
 
@@ -61,8 +66,42 @@ class Database:
         except SQLAlchemyError as error:
             raise StoreError(Path(str(self._engine.url.database)), _reason(error)) from error
 
+    async def compact(self) -> None:
+        """Leave nothing of what was deleted in the database's files; raise StoreError if others keep it busy.
+
+        Deleted text is overwritten where it stood, but pages that were moved or rewritten may be left in the file and
+        in the WAL: the one is written anew, the other emptied.
+        """
+        try:
+            async with self._engine.connect() as connection:
+                driver = (await connection.get_raw_connection()).driver_connection
+                assert driver is not None
+                await _until_not_busy(lambda: driver.execute_fetchall("VACUUM"))
+                await _until_not_busy(lambda: driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)"))
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            raise StoreError(Path(str(self._engine.url.database)), _reason(error)) from error
+
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+async def _until_not_busy(command: Callable[[], Awaitable[Any]]) -> None:
+    """Run a command that others may keep from its work; raise sqlite3.OperationalError if they do again and again.
+
+    SQLite itself waits BUSY_SECONDS for them. A checkpoint does not raise: its answer says that it was kept from it.
+    """
+    for _ in range(BUSY_ATTEMPTS - 1):
+        with contextlib.suppress(sqlite3.OperationalError):
+            if _is_done(await command()):
+                return
+        await asyncio.sleep(BUSY_PAUSE_SECONDS)
+    if not _is_done(await command()):
+        raise sqlite3.OperationalError("database is locked")
+
+
+def _is_done(rows: Any) -> bool:
+    answer = list(rows)
+    return not answer or answer[0][0] == 0
 
 
 def _make(path: Path) -> None:

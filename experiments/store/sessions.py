@@ -39,6 +39,7 @@ class Listed(NamedTuple):
     """A session for a list."""
 
     session_id: str
+    participant_id: str
     condition: str
     sequence_number: int | None
     stratum: str | None
@@ -48,6 +49,7 @@ class Listed(NamedTuple):
     created_at: str
     started_at: str | None
     ended_at: str | None
+    erased_at: str | None
     experiment_sha256: str
     purpose: str
 

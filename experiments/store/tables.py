@@ -98,9 +98,11 @@ sessions = Table(
     Column("created_at", String(32), nullable=False),
     Column("started_at", String(32)),
     Column("ended_at", String(32)),
+    Column("erased_at", String(32)),
     Index("ix_sessions_experiment", "experiment_id", "purpose", "condition", "state"),
 )
-"""A session is one participant's, and their only."""
+"""A session is one participant's, and their only. Of one that was erased (`erased_at`) the row stays, under a
+participant whom nobody knows."""
 
 assignments = Table(
     "assignments",

@@ -18,19 +18,19 @@ from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from experiments.assignment import Allocation
-from experiments.errors import LogError
-from experiments.eventlog.reader import read_records
+from experiments.errors import ErasedLog, LogError
+from experiments.eventlog.reader import last_line, read_records, record_in
 from experiments.store.study import Study
 from experiments.store.tables import PENDING, allocations, assignments, participants, sessions, tokens
 from simulation.contract import LoggedEvent
-from simulation.events import SessionStarted
+from simulation.events import ParticipantErased, SessionStarted
 from simulation.workforce.events import WorkforceStarted
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedList:
     """One list for one stratum: how many places were given to sessions and passed over, the sessions by condition, how
-    many of their logs were compared, and what does not agree.
+    many of their logs were compared and how many are erased, and what does not agree.
     """
 
     allocation: Allocation
@@ -39,6 +39,7 @@ class VerifiedList:
     passed_over: int
     by_condition: Counter[str]
     logs_read: int
+    logs_erased: int
     contradictions: tuple[str, ...]
 
 
@@ -56,8 +57,8 @@ class Verification(NamedTuple):
         return not self.strays and not any(each.contradictions for each in self.lists)
 
 
-Logs = dict[str, SessionStarted | None]
-"""Session id -> first record; None where the log cannot be read."""
+Logs = dict[str, SessionStarted | ParticipantErased | None]
+"""Session id -> first record, of an erased log what stands in its place; None where the log cannot be read."""
 
 
 async def verify(study: Study, log_dir: Path) -> Verification:
@@ -79,16 +80,18 @@ def _logs(study: Study, log_dir: Path) -> Logs:
     """Read the first records of the experiment's logs; those of others are passed over."""
     found = {path.stem: _first(path) for path in sorted(log_dir.glob("*.json"))}
     return {
-        name: start if isinstance(start, SessionStarted) else None
+        name: start if isinstance(start, SessionStarted | ParticipantErased) else None
         for name, start in found.items()
         if not isinstance(start, WorkforceStarted)
-        and (not isinstance(start, SessionStarted) or start.experiment_id == study.experiment_id)
+        and (not isinstance(start, SessionStarted | ParticipantErased) or start.experiment_id == study.experiment_id)
     }
 
 
 def _first(path: Path) -> LoggedEvent | None:
     try:
         first = next(read_records(path), None)
+    except ErasedLog:
+        first = record_in(last_line(path))
     except (LogError, OSError):
         return None
     return first.event if first is not None else None
@@ -97,7 +100,7 @@ def _first(path: Path) -> LoggedEvent | None:
 async def _places(connection: AsyncConnection, study: Study) -> list[Any]:
     had = sessions.c.condition.label("had")
     found = (
-        select(allocations.c.spec, allocations.c.sha256, assignments, had, sessions.c.state)
+        select(allocations.c.spec, allocations.c.sha256, assignments, had, sessions.c.state, sessions.c.erased_at)
         .select_from(
             assignments.join(allocations, allocations.c.id == assignments.c.allocation_id).outerjoin(
                 sessions, sessions.c.session_id == assignments.c.session_id
@@ -120,6 +123,7 @@ async def _sessions_without_a_place(connection: AsyncConnection, study: Study) -
         )
         .where(sessions.c.experiment_id == study.experiment_id, assignments.c.session_id.is_(None))
         .where(or_(tokens.c.condition.is_(None), tokens.c.condition != sessions.c.condition))
+        .where(sessions.c.erased_at.is_(None))  # which token it was is no longer known
     )
     return [f"session {name} has no place in a list" for name in (await connection.execute(found)).scalars()]
 
@@ -142,7 +146,8 @@ def _verified(study: Study, rows: list[Any], logs: Logs) -> VerifiedList:
         given=len(taken),
         passed_over=len(rows) - len(taken),
         by_condition=Counter(row.condition for row in taken),
-        logs_read=sum(logs.get(row.session_id) is not None for row in taken),
+        logs_read=sum(isinstance(logs.get(row.session_id), SessionStarted) for row in taken),
+        logs_erased=sum(row.erased_at is not None for row in taken),
         contradictions=tuple(told),
     )
 
@@ -161,13 +166,16 @@ def _contradictions(study: Study, allocation: Allocation, expected: int, row: An
         return
     if row.had != row.condition:
         yield f"place {number}: session {row.session_id} had {row.had}, its place is {row.condition}"
-    if row.state != PENDING:
+    if row.state != PENDING and row.erased_at is None:
         yield from _against_its_log(row, logs)
 
 
 def _against_its_log(row: Any, logs: Logs) -> Iterator[str]:
     where = f"place {row.sequence_number}: the log of session {row.session_id}"
     start = logs.get(row.session_id)
+    if isinstance(start, ParticipantErased):
+        yield f"{where} is erased, and the index does not know of it: delete them once more"
+        return
     if start is None:
         yield f"{where} {'cannot be read' if row.session_id in logs else 'is not there'}"
         return

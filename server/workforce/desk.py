@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from experiments.errors import DamagedLog, LogError
+from experiments.errors import DamagedLog, ErasedLog, LogError
 from experiments.eventlog.folder import LogFolder
 from experiments.eventlog.reader import read_records
 from experiments.spending import spent_by
@@ -232,7 +232,7 @@ class Desk:
         path = self._logs.file(session_id)
         if row is not None and path.exists():
             return
-        if row is None and _is_of_a_table(next(iter(read_records(path)), None) if path.exists() else None):
+        if row is None and _begins_a_table(path):
             await self.simulations.add(row_of(await asyncio.to_thread(self._folded, session_id)))
             return
         raise RequestRefused("not_found", "There is no such simulation.")
@@ -325,6 +325,13 @@ def _start_of(path: Path, records: Sequence[Record]) -> WorkforceStarted:
         if record.seq != number:
             raise DamagedLog(path, number, f"record {number} is missing; here is {record.seq}")
     return start
+
+
+def _begins_a_table(path: Path) -> bool:
+    try:
+        return path.exists() and _is_of_a_table(next(iter(read_records(path)), None))
+    except ErasedLog:
+        return False  # a chat's: nobody took part in the others
 
 
 def _is_of_a_table(record: Record | None) -> bool:

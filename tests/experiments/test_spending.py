@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ import pytest
 from chatrooms import started
 from folders import experiment
 
+from experiments.erasing import erase_log
+from experiments.eventlog.erasing import is_erased
+from experiments.eventlog.reader import last_line, record_in
 from experiments.experiment import Experiment
 from experiments.spending import ledger_for
 from simulation.codec import Record, encode
-from simulation.events import AnyEvent, ModelCalled, TurnDropped, TurnPlanned
+from simulation.events import AnyEvent, ModelCalled, ParticipantErased, TurnDropped, TurnPlanned
 from simulation.llm.budget import Spent
 from simulation.parameters import Budget, ModelChoice
 
@@ -213,3 +217,21 @@ def test_a_call_that_the_end_of_a_session_broke_off_counts_as_one(tmp_path):
     dropped = TurnDropped(elapsed=2.0, turn_id="turn-2", agent_name="Alice", reason="budget_spent")
     log(tmp_path, *plans, call(), dropped)
     assert ledger_for(study(tmp_path), tmp_path, today).experiment.calls == 2, "turn-1 was called, turn-3 broken off"
+
+
+def test_an_erased_session_counts_as_before(tmp_path):
+    log(tmp_path, call(), call(cost=0.5), name="a")
+    log(tmp_path, call(), call(turn_id="turn-2"), name="b", date=YESTERDAY)
+    log(tmp_path, call(), name="c", of="another")
+    experiment = study(tmp_path)
+    before = ledger_for(experiment, tmp_path, today)
+    assert (before.experiment.calls, before.day.calls) == (4, 2)
+    for name, of in (("a", "study"), ("b", "study"), ("c", "another")):
+        erase_log(tmp_path / f"{name}.json", of, "request", datetime.fromisoformat(f"{TODAY}T12:00:00Z"))
+        assert is_erased(tmp_path / f"{name}.json")
+    after = ledger_for(experiment, tmp_path, today)
+    assert (after.experiment, after.day) == (before.experiment, before.day)
+    last = record_in(last_line(tmp_path / "a.json"))
+    assert last is not None
+    assert isinstance(last.event, ParticipantErased)
+    assert (last.event.records, last.event.calls, last.event.tokens, last.event.cost) == (3, 2, 240, 0.75)

@@ -134,11 +134,14 @@ def _clean_environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key.lower() not in ours} | {"PYTHONPATH": root}
 
 
-def run_command(*command: str, folder: Path, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+def run_command(
+    *command: str, folder: Path, environment: dict[str, str] | None = None, typed: str = ""
+) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, *command],
         cwd=folder,
         env={**_clean_environment(), **(environment or {})},
+        input=typed,
         capture_output=True,
         text=True,
         timeout=60,
