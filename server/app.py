@@ -93,8 +93,9 @@ def create_app(settings: ServerSettings, experiment: Experiment, wall: Callable[
             stack.push_async_callback(provider.close)
             logs = LogFolder(settings.log_dir, settings.log_sync, committer)
             sessions = Sessions(study, wall)
-            unfinished = await reconcile(sessions, logs, study.experiment.conditions)
-            hub = _hub(settings, study, sessions, provider, logs, wall, counts)
+            checkpoint = Checkpoint(settings.data_dir)
+            unfinished = await reconcile(sessions, logs, study.experiment.conditions, checkpoint.ages)
+            hub = _hub(settings, study, sessions, provider, logs, checkpoint, wall, counts)
             app.state.hub = hub
             simulator = await open_simulator(settings, study, provider, logs, roles, counts, new_id=_new_id)
             counts.live_sessions.set_function(lambda: hub.live_sessions)
@@ -152,6 +153,7 @@ def _hub(
     sessions: Sessions,
     provider: Provider,
     logs: LogFolder,
+    checkpoint: Checkpoint,
     wall: Callable[[], datetime],
     counts: Metrics,
 ) -> Hub:
@@ -174,7 +176,7 @@ def _hub(
         clock=WallClock(wall),
         wall=wall,
         logs=logs,
-        checkpoint=Checkpoint(settings.data_dir),
+        checkpoint=checkpoint,
         models=frozenset((choice.provider, choice.model) for choice in choices_of(*study.experiment.every)),
         capacity=limits.session_capacity(),
         on_beat=counts.loop_lag.observe,

@@ -246,7 +246,7 @@ class _DurableLog:
         self.pending.write()
         _sync(self.pending.descriptor)
         if self._new_in is not None:
-            _sync_folder(self._new_in)
+            sync_folder(self._new_in)
             self._new_in = None
 
 
@@ -262,7 +262,7 @@ def _call_all(kept: list[Kept]) -> None:
         each()
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
     if os.name == "nt":
         return  # Windows cannot open a folder; NTFS journals the name by itself
     descriptor = os.open(path, os.O_RDONLY)

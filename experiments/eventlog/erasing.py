@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.errors import LogError
+from experiments.eventlog.append import sync_folder
 from experiments.eventlog.chain import (
     BEFORE_THE_FIRST,
     Chain,
@@ -49,8 +50,10 @@ class Account:
 def is_erased(path: Path) -> bool:
     """Whether a log's content is gone; it goes whole or not at all. Raises OSError."""
     with path.open("rb") as log:
-        seal = seal_of(log.readline())
-    return seal is not None and seal.is_erased
+        first = log.readline()
+    seal, record = seal_of(first), record_in(first)
+    # Of a log in which nothing whole stood, the account of its erasure is all there is.
+    return (seal is not None and seal.is_erased) or (record is not None and isinstance(record.event, ParticipantErased))
 
 
 class ErasedContent(NamedTuple):
@@ -96,7 +99,7 @@ def _rewrite(path: Path, account: Account, timestamp: str) -> int:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return rest.records
 
 
@@ -135,13 +138,3 @@ class _Rest:
         if not self._is_chained_anew:
             return seal
         return seal._replace(hash=linked(self.hash, seal.digest))
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return  # it opens no folders
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

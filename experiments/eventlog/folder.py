@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from experiments.errors import LogError, LogExists, LogMissing
-from experiments.eventlog.append import BufferedLog, Committer, DirectLog, SealedLog
+from experiments.eventlog.append import BufferedLog, Committer, DirectLog, SealedLog, sync_folder
 from experiments.eventlog.chain import BEFORE_THE_FIRST, Chain, no_salt
 from experiments.eventlog.reader import read_records
 from experiments.eventlog.repair import last_hash, repair
@@ -71,7 +71,11 @@ class LogFolder:
             repair(path, timestamp)
             records = list(read_records(path))
             chain = Chain(last_hash(path) or BEFORE_THE_FIRST)
-            return Reopened(records, self._sink(os.open(path, os.O_WRONLY | os.O_APPEND), chain, is_new=False))
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+            if self.sync == "fsync":  # what a killed server has written may be in the system's memory alone
+                os.fsync(descriptor)
+                sync_folder(self.path)
+            return Reopened(records, self._sink(descriptor, chain, is_new=False))
         except FileNotFoundError:
             raise LogMissing(path, "this session's log is not there") from None
         except OSError as error:

@@ -17,9 +17,9 @@ STOPPED = "server_shutdown"
 """Why a session is over that was going on, and whose log is gone."""
 
 
-async def reconcile(sessions: Sessions, logs: LogFolder, conditions: Container[str]) -> list[str]:
+async def reconcile(sessions: Sessions, logs: LogFolder, conditions: Container[str], ages: Container[str]) -> list[str]:
     """Set right every session that is not over in the index, while no server runs it; return the ids of those that are
-    to go on.
+    to go on. `ages` has those that were seen going on.
     """
     unfinished, stranded = [], 0
     for row in await sessions.unfinished():
@@ -33,6 +33,8 @@ async def reconcile(sessions: Sessions, logs: LogFolder, conditions: Container[s
                 unfinished.append(row.session_id)
             else:  # nothing whole was ever written: nobody has been told that it began
                 await sessions.unbegun(row.session_id)
+        elif row.state == LIVE and row.session_id not in ages:  # a power cut took its log, and nobody had seen anything
+            await sessions.unbegun(row.session_id)
         elif row.state == LIVE:
             logger.error("session %s was going on, and its log is not in %s", row.session_id[:8], logs.path)
             await sessions.ended(row.session_id, STOPPED)
