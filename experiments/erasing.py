@@ -16,8 +16,15 @@ from typing import Literal, NamedTuple
 from experiments.eventlog.erasing import Account, ErasedContent, erase
 from experiments.eventlog.reader import record_in
 from experiments.spending import spent_in
-from experiments.store.erasing import KnownParticipant, close_for_erasure, erase_rows, panel_values_of_others
+from experiments.store.erasing import (
+    KnownParticipant,
+    close_for_erasure,
+    erase_rows,
+    panel_id,
+    panel_values_of_others,
+)
 from experiments.store.study import Study, moment
+from simulation.codec import without_line_ends
 from simulation.events import MessagePosted, MessageReported
 from simulation.llm.budget import Spent
 from simulation.parameters import PARTICIPANT
@@ -71,10 +78,9 @@ def log_of(log_dir: Path, participant: KnownParticipant) -> Path | None:
 async def traces_of(study: Study, log_dir: Path, participant: KnownParticipant, code: str | None = None) -> Traces:
     """Return what to look for once they are erased: to be asked before. `code` is what they were found by."""
     panel = {name: value for name, value in participant.panel.items() if name not in study.allocation.strata}
-    own = {value for value in panel.values() if len(value) >= SHORTEST_ID}
-    own -= await panel_values_of_others(study, participant)
-    given = {code} if code is not None and len(code) >= SHORTEST_ID else set()
-    ids = {participant.participant_id, *participant.hashes, *own, *given} - {participant.session_id}
+    own = {*panel.values()} - await panel_values_of_others(study, participant)
+    long = {each for each in (*own, panel_id(study, participant), code) if each and len(each) >= SHORTEST_ID}
+    ids = {participant.participant_id, *participant.hashes, *long} - {participant.session_id}
     log = log_of(log_dir, participant)
     texts = set() if log is None else await asyncio.to_thread(lambda: {*_texts(log)})
     # Of somebody erased before, the index has an id that is nobody's, and keeps it.
@@ -153,6 +159,7 @@ def search(folders: Sequence[Path], traces: Traces) -> Search:
 
 
 def _forms(text: str) -> set[bytes]:
-    """Return a text as files may have it: plain, and as JSON in both of its ways."""
+    """Return a text as files may have it: plain, as JSON in both of its ways, and as the log has it."""
     escaped = (json.dumps(text, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False))
-    return {each.encode("utf-8", "surrogatepass") for each in (text, *escaped)}
+    forms = {each.encode("utf-8", "surrogatepass") for each in (text, *escaped)}
+    return forms | {*map(without_line_ends, forms)}

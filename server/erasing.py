@@ -31,6 +31,7 @@ NOT_REACHED = (
     "exports and lists that you made (participant export, sessions --panel-ids, tokens create)",
     "what the provider of the language model keeps of the prompts",
     "free blocks of the disk, where the old log stood",
+    "what your terminal remembers of the codes that you typed",
 )
 
 
@@ -206,7 +207,13 @@ def _line(erased: Erased) -> str:
     if not _is_new(erased):
         return f"Erased before: {name}. Nothing is left to search by."
     head = f"\n  head of the log now: {erased.head}" if erased.head else ""
-    return f"Erased: {name}: {_counted(erased.records, 'record')} of the log, {rows} of the database.{head}"
+    return f"Erased: {name}: {_records(erased)}, {rows} of the database.{head}"
+
+
+def _records(erased: Erased) -> str:
+    if erased.head and not erased.records:  # a deletion before this one was broken off
+        return "no record of the log, which was empty or erased before: its texts cannot be searched for"
+    return f"{_counted(erased.records, 'record')} of the log"
 
 
 def _counted(number: int, name: str) -> str:
@@ -218,7 +225,9 @@ def _outcome(searched: Search) -> str:
 
 
 def _why(what: str) -> str:
-    return ": others may have written the same" if what == "a message" else ""
+    if what == "a message":
+        return ": others may have written the same"
+    return ": a copy, or they are in another experiment of this folder, too (--experiment)"
 
 
 def _shown(path: Path) -> str:

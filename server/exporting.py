@@ -25,6 +25,11 @@ from simulation.events import MessagePosted, ReactionAdded, SessionEnded, Sessio
 from simulation.parameters import PARTICIPANT
 from simulation.runtime.clock import wall_time
 
+IN_JSON = """\
+What stands in the JSON file beside this one: `rows`, all that the database has, table by table; `linkage`, what the
+panel's link said; `consent`, what was decided, when, and the hash of the text; `log`, every record of the session with
+what the model was asked and answered (docs/log.md says what each is); `torn`, ends of the log that a crash cut off."""
+
 
 class Kept(NamedTuple):
     """All that is kept: rows by table, the lines of the log, and torn ends that lie beside it."""
@@ -104,7 +109,7 @@ def _readable(experiment: Experiment, kept: Kept, now: datetime) -> Iterator[str
     participant = kept.participant
     yield f"What {experiment.experiment_id} keeps of a participant, {_minute(moment(now))} UTC"
     yield ""
-    yield f"participant   {participant.participant_id}"
+    yield f"participant   {participant.participant_id} (a random id: the log's name for them)"
     yield f"session       {participant.session_id or 'none: they took no part'}"
     yield f"came          {_minute(participant.began_at)} UTC"
     if participant.session_id is not None:
@@ -120,7 +125,11 @@ def _readable(experiment: Experiment, kept: Kept, now: datetime) -> Iterator[str
     if participant.erased_at is not None:
         yield f"erased        {_minute(participant.erased_at)} UTC: of the log only hashes are left"
     yield ""
+    yield "The chat: when (UTC), minutes and seconds since it began, who, what"
+    yield ""
     yield from _transcript(kept)
+    yield ""
+    yield IN_JSON
 
 
 def _consent(participant: KnownParticipant) -> str:

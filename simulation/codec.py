@@ -48,11 +48,15 @@ def encode(record: Record) -> bytes:
     end = b',"timestamp":"%s"}}\n' % timestamp if isinstance(event, MessagePosted) else b"}}\n"
     name = _DUMPED_NAMES.get(event.event_type) or orjson.dumps(_name(event))
     head = b'{"seq":%d,"timestamp":"%s","elapsed":%s,"event_type":%s,"data":{' % (record.seq, timestamp, elapsed, name)
-    line = b"".join((head, fields_of_data, end))
-    if b"\xe2\x80" in line or b"\xc2\x85" in line:
+    return without_line_ends(b"".join((head, fields_of_data, end)))
+
+
+def without_line_ends(json: bytes) -> bytes:
+    """Return JSON in which nothing but newline bytes ends a line, for any reader."""
+    if b"\xe2\x80" in json or b"\xc2\x85" in json:
         for raw, escaped in _LINE_ENDS:
-            line = line.replace(raw, escaped)
-    return line
+            json = json.replace(raw, escaped)
+    return json
 
 
 def _dumped(event: LoggedEvent) -> tuple[bytes, bytes]:

@@ -129,8 +129,16 @@ def _participant(row: Any) -> KnownParticipant:
     )
 
 
+def panel_id(study: Study, participant: KnownParticipant) -> str | None:
+    """Return by which of the panel's values they are told apart, None if they came from no panel."""
+    hashes = {value: study.keyring.of("panel", study.experiment_id, value) for value in participant.panel.values()}
+    return next((value for value, hash in hashes.items() if hash in participant.hashes), None)
+
+
 async def panel_values_of_others(study: Study, participant: KnownParticipant) -> set[str]:
-    """Return what the panel's links of all others said: what somebody shares with them tells nobody who it is."""
+    """Return what the panel's links of all others said. What somebody shares with them tells nobody who it is, but for
+    `panel_id`: that is the same person in another experiment.
+    """
     others = select(panel_ids.c.parameters).where(panel_ids.c.participant_id != participant.participant_id)
     async with study.database.transaction() as connection:
         found = (await connection.execute(others)).scalars().all()
@@ -170,12 +178,16 @@ async def close_for_erasure(study: Study, participant: KnownParticipant, now: da
 
 
 async def erase_rows(study: Study, participant: KnownParticipant, now: datetime, nobodys_id: str) -> int:
-    """Erase what the index knows of a participant; return how many rows are gone. `nobodys_id` is a new random id."""
+    """Erase what the index knows of a participant; return how many rows are gone, none if somebody else was faster (a
+    command beside a server). `nobodys_id` is a new random id.
+    """
+    is_there = select(participants.c.participant_id).where(participants.c.participant_id == participant.participant_id)
     async with study.database.transaction() as connection:
+        if (await connection.execute(is_there)).first() is None:
+            return 0
         await _hand_over(connection, study, participant, now, nobodys_id)
         if participant.token_number is not None:
-            theirs = (tokens.c.id == participant.token_number) & tokens.c.revoked_at.is_(None)
-            await connection.execute(update(tokens).where(theirs).values(revoked_at=moment(now)))
+            await _revoke(connection, participant.token_number)
         gone = 0
         for table in (panel_ids, consents, participants):
             of_theirs = table.c.participant_id == participant.participant_id
@@ -198,3 +210,9 @@ async def _hand_over(
     ours = sessions.c.session_id == participant.session_id
     handed_over = {"participant_id": nobodys_id, "erased_at": moment(now)}
     await connection.execute(update(sessions).where(ours).values(handed_over))
+
+
+async def _revoke(connection: AsyncConnection, token_number: int) -> None:
+    """Let nobody in with a token again. Not since now: the same moment at their session would tell whose that was."""
+    theirs = (tokens.c.id == token_number) & tokens.c.revoked_at.is_(None)
+    await connection.execute(update(tokens).where(theirs).values(revoked_at=tokens.c.created_at))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import signal
+import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,11 +18,11 @@ from uuid import uuid4
 
 import pytest
 from chatrooms import started
+from servers import run_command
 from studies import NOON, StudyDesk, studying
 
-from experiments.erasing import Erased, erase_participant, search, traces_of
-from experiments.errors import ErasedLog, SessionGoesOn, UnknownCredential
-from experiments.eventlog import erasing
+from experiments.erasing import Erased, Traces, erase_participant, search, traces_of
+from experiments.errors import ErasedLog, SessionGoesOn, StoreError, UnknownCredential
 from experiments.eventlog.chain import BEFORE_THE_FIRST, Chain, linked, seal_of
 from experiments.eventlog.erasing import Account, erase, is_erased
 from experiments.eventlog.folder import LogFolder
@@ -28,12 +30,15 @@ from experiments.eventlog.reader import last_line, read_records, record_in
 from experiments.eventlog.verifying import verify as verify_log
 from experiments.opening import session_started
 from experiments.rehearsal import RehearsalProvider, Tally, run_session
+from experiments.store import database
 from experiments.store.admission import Applicant
 from experiments.store.erasing import KnownParticipant, due, find
+from experiments.store.study import moment
+from experiments.store.tokens import list_tokens
 from experiments.store.verifying import verify
 from server.retention import erase_due
 from simulation.codec import Record, encode
-from simulation.events import ParticipantErased
+from simulation.events import MessagePosted, ParticipantErased
 from simulation.inputs import ParticipantPosted
 from simulation.runtime.clock import Clock, run_in_virtual_time
 from simulation.runtime.session import SimulationSession
@@ -175,6 +180,7 @@ async def test_nothing_of_one_of_fifty_is_left_and_nothing_of_the_others_is_touc
         assert len(others) == 49
         for number in (0, 49):
             assert (await study.known(pid(number))).session_id == study.sessions[number]
+        assert [verify_log(study.log(number)).damage for number in range(50)] == [()] * 50
 
 
 async def test_the_chain_of_an_erased_log_verifies_line_by_line(tmp_path):
@@ -228,29 +234,98 @@ async def test_twice_is_as_good_as_once(tmp_path):
         assert await find(study.desk.study, pid(0)) is None
 
 
-@pytest.mark.parametrize("crash_at", ["replace", "_sync_folder", "erase_rows"])
-async def test_a_crash_leaves_the_old_log_or_the_new_one_and_again_finishes(tmp_path, monkeypatch, crash_at):
-    class Crash(BaseException):
-        pass
+KILLED = """
+import os, signal, sys
+event, path = sys.argv.pop(1), sys.argv.pop(1)
+def look(name, args):
+    if name == event and str(args[0]).rpartition("/")[2].startswith(path):
+        os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(look)
+from server.cli import main
+main()
+"""
+"""A command that is killed when it is about to do something with a file."""
 
-    def crash(*_: Any) -> None:
-        raise Crash
 
+@pytest.mark.parametrize(
+    ("event", "path", "is_done"),
+    [
+        ("os.rename", "00000000-", False),  # the new log is written, and does not stand in its place yet
+        ("open", "logs", True),  # it stands there, and its name may not be on the disk yet
+        ("os.scandir", "logs", True),  # the log is erased, and nothing in the database
+    ],
+)
+async def test_a_kill_leaves_the_old_log_or_the_new_one_and_again_finishes(tmp_path, event, path, is_done):
     async with fifty(tmp_path, 1) as study:
-        participant = await study.known(pid(0))
-        old = study.log(0).read_bytes()
-        target = {"replace": Path, "_sync_folder": erasing}.get(crash_at, "experiments.erasing.erase_rows")
-        with monkeypatch.context() as broken:
-            broken.setattr(target, crash) if isinstance(target, str) else broken.setattr(target, crash_at, crash)
-            with pytest.raises(Crash):
-                await study.erases(participant)
-        assert is_erased(study.log(0)) == (crash_at != "replace")
-        assert crash_at != "replace" or study.log(0).read_bytes() == old
-        await study.erases(await study.known(pid(0)))
-        assert is_erased(study.log(0))
+        participant, old = await study.known(pid(0)), study.log(0).read_bytes()
+        traces = await traces_of(study.desk.study, study.logs, participant)
+        command = ("-c", KILLED, event, path, "participant", "delete", pid(0), "--yes")
+        killed = await asyncio.to_thread(run_command, *command, folder=tmp_path)
+        assert killed.returncode == -signal.SIGKILL, killed.stdout + killed.stderr
+        assert is_erased(study.log(0)) == is_done
+        assert is_done or study.log(0).read_bytes() == old
+        assert await study.known(pid(0)) == participant
+        again = await study.erases(participant)
+        assert (again.records, again.rows) == (0 if is_done else len(old.splitlines()), 3)
         assert list(study.logs.iterdir()) == [study.log(0)]
         assert verify_log(study.log(0)).damage == ()
-        assert await find(study.desk.study, pid(0)) is None
+        assert search(study.folders, traces).is_clean
+
+
+async def test_who_is_erased_by_two_at_once_is_erased_once(tmp_path):
+    async with fifty(tmp_path, 1) as study:
+        participant = await study.known(pid(0))
+        assert [(await study.erases(participant)).rows for _ in range(2)] == [3, 0]
+        assert await due(study.desk.study, 1, NOON + timedelta(days=1000)) == []  # nobody without a session was made
+
+
+async def test_what_was_deleted_before_goes_from_the_database_as_well(tmp_path):
+    async with fifty(tmp_path, 1) as study:
+        with closing(sqlite3.connect(tmp_path / "data" / database.FILE)) as careless:
+            careless.execute("PRAGMA secure_delete = OFF")
+            careless.execute("CREATE TABLE names AS SELECT 'this was somebody' AS name")
+            careless.execute("DROP TABLE names")
+            careless.commit()
+        assert b"this was somebody" in b"".join(every_byte(tmp_path / "data").values())
+        async with study.desk.study.database.transaction() as connection:
+            assert (await connection.exec_driver_sql("PRAGMA secure_delete")).scalar() == 1
+        await study.erases(await study.known(pid(0)))
+        assert b"this was somebody" not in b"".join(every_byte(tmp_path / "data").values())
+
+
+async def test_a_database_that_others_keep_busy_is_said_to_be(tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
+    async with fifty(tmp_path, 1) as study:
+        with closing(sqlite3.connect(tmp_path / "data" / database.FILE, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM sessions").fetchone()
+            with pytest.raises(StoreError, match=r"chatroom\.sqlite: database is locked"):
+                await study.erases(await study.known(pid(0)))
+        await study.desk.study.database.compact()
+        assert (tmp_path / "data" / f"{database.FILE}-wal").stat().st_size == 0
+
+
+async def test_the_same_person_in_another_experiment_is_told_of(tmp_path):
+    async with studying(tmp_path, **PANEL | {"experiment_id": "another"}) as another:
+        await another.starts(parameters=parameters(0))
+    async with fifty(tmp_path, 1) as study:
+        participant = await study.known(study.sessions[0])
+        traces = await traces_of(study.desk.study, study.logs, participant)
+        assert pid(0) in traces.ids
+        assert STUDY_ID not in traces.ids
+        await study.erases(participant)
+        assert {(each.path.suffix, each.what) for each in search(study.folders, traces).found} == {
+            (".sqlite", "an identifier")
+        }
+
+
+@pytest.mark.parametrize(
+    "text", ["Zoë wrote\u2028this in two lines", "a line\tor two\u0085of mine", '"quoted" \\ 🦊 it']
+)
+def test_a_text_is_found_as_a_log_has_it(tmp_path, text):
+    event = MessagePosted(elapsed=1.0, sender="user", content=text, message_id="m", position=1, source="participant")
+    (tmp_path / "copy.txt").write_bytes(encode(Record(1, "2026-11-24T00:00:00+00:00", event)))
+    assert not search([tmp_path], Traces(frozenset(), frozenset({text}))).is_clean
 
 
 async def test_torn_ends_go_and_lines_that_cannot_be_read_as_well(tmp_path):
@@ -293,13 +368,17 @@ async def test_a_token_lets_nobody_in_again(tmp_path):
     design = {"entry": {"mode": "tokens"}, "conditions": {"a": {}, "b": {}}}
     async with studying(tmp_path, **design) as desk:
         listed, fixed = [*await desk.tokens(), *await desk.tokens(condition="b")]
+        assert [each.state for each in await list_tokens(desk.study, LATER)] == ["unused", "unused"]
         for token in (listed, fixed):
             session_id = await desk.starts(token)
             await Fifty(desk, tmp_path, [session_id]).erases(await find(desk.study, token))  # type: ignore[arg-type]
             assert await find(desk.study, token) is None
             with pytest.raises(UnknownCredential):
                 await desk.starts(token)
+        assert [each.state for each in await list_tokens(desk.study, LATER)] == ["revoked", "revoked"]
         assert (await verify(desk.study, tmp_path)).agrees
+        database = b"".join(every_byte(tmp_path / "data").values())
+        assert database.count(moment(LATER).encode()) == 4  # two sessions' ends and erasures: nothing tells whose
 
 
 async def test_who_declined_is_forgotten(tmp_path):
@@ -341,6 +420,18 @@ async def test_a_session_that_goes_on_is_never_due(tmp_path):
     async with studying(tmp_path, **PANEL) as desk:
         await desk.sessions.begin(await desk.starts(parameters=parameters(0)))
         assert await due(desk.study, 1, NOON + timedelta(days=1000)) == []
+
+
+@pytest.mark.parametrize("content", [b"", b'{"seq":1,"tim', b"no record, my secret\n"])
+def test_a_log_in_which_no_record_stands_is_erased_once(tmp_path, content):
+    path = tmp_path / "log.json"
+    path.write_bytes(content)
+    erase(path, Account("request", None, 0, 0, 0.0, {}), "2026-11-25T00:00:00+00:00")
+    once = path.read_bytes()
+    assert is_erased(path)
+    assert b"secret" not in once
+    assert erase(path, Account("request", None, 0, 0, 0.0, {}), "2026-11-26T00:00:00+00:00").records == 0
+    assert path.read_bytes() == once
 
 
 def test_lines_of_versions_before_the_chain_get_one_that_holds(tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -16,6 +18,7 @@ import httpx2
 import pytest
 from folders import write_settings
 from servers import QUICK, Process, run_command
+from studies import tokens_for
 from websockets.sync.client import connect
 
 from experiments.errors import InvalidExperiment
@@ -74,15 +77,16 @@ def chatting(folder: Path, address: str, session_id: str, text: str) -> Iterator
         yield
 
 
-def listed(folder: Path) -> dict[str, dict[str, Any]]:
-    return {each["session_id"]: each for each in json.loads(says(folder, "sessions", "--json"))}
+def row_of(folder: Path, session_id: str) -> dict[str, Any]:
+    database = sqlite3.connect(folder / "data" / "chatroom.sqlite")
+    database.row_factory = sqlite3.Row
+    row = database.execute("SELECT * FROM sessions WHERE session_id = ?", (session_id,)).fetchone()
+    database.close()
+    return dict(row)
 
 
 def is_over(folder: Path, session_id: str) -> bool:
-    database = sqlite3.connect(folder / "data" / "chatroom.sqlite")
-    (state,) = database.execute("SELECT state FROM sessions WHERE session_id = ?", (session_id,)).fetchone()
-    database.close()
-    return state == "over"
+    return bool(row_of(folder, session_id)["state"] == "over")
 
 
 def wait_for(condition) -> None:
@@ -97,16 +101,25 @@ def every_byte(folder: Path) -> bytes:
     return b"\n".join(path.read_bytes() for path in files)
 
 
-def chatted(folder: Path, *pids: str) -> list[str]:
-    """Return sessions in which these have written SECRET with their id, and which are over; no server runs."""
+@pytest.fixture(scope="module")
+def chat_of_two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """A folder and two sessions, now over, in which Ann and Ben have written SECRET with their id; no server runs."""
+    folder = tmp_path_factory.mktemp("two")
+    configure(folder)
     sessions = []
     with served(folder) as address:
-        for pid in pids:
+        for pid in (ANN, BEN):
             sessions.append(comes(address, pid))
             with chatting(folder, address, sessions[-1], f"{SECRET} {pid[-2:]}"):
                 pass
             wait_for(lambda: is_over(folder, sessions[-1]))
-    return sessions
+    return folder, sessions[0], sessions[1]
+
+
+@pytest.fixture
+def two(chat_of_two: tuple[Path, str, str], tmp_path: Path) -> tuple[Path, str, str]:
+    folder, ann, ben = chat_of_two
+    return Path(shutil.copytree(folder, tmp_path / "two")), ann, ben
 
 
 def test_somebody_is_exported_and_erased_beside_a_running_server(folder: Path):
@@ -119,7 +132,7 @@ def test_somebody_is_exported_and_erased_beside_a_running_server(folder: Path):
             )
         wait_for(lambda: is_over(folder, ann))
         log = folder / "logs" / f"{ann}.json"
-        participant_id = listed(folder)[ann]["participant_id"]
+        participant_id = row_of(folder, ann)["participant_id"]
         before = log.read_bytes()
         assert participant_id.encode() in before
         says(folder, "participant", "export", participant_id, "-o", "for-ann")
@@ -133,16 +146,16 @@ def test_somebody_is_exported_and_erased_beside_a_running_server(folder: Path):
         for text in (SECRET, json.dumps(SECRET)[1:-1], ANN, "sess-aa", participant_id):
             assert text.encode() not in left
         assert BEN.encode() in left
-        now = listed(folder)
-        assert now[ben]["state"] == "pending"
-        assert now[ann]["erased_at"] is not None
+        listed = {each["session_id"]: each for each in json.loads(says(folder, "sessions", "--json"))}
+        assert listed[ben]["state"] == "pending"
+        assert listed[ann]["erased_at"] is not None
+        assert listed[ann]["participant_id"] not in (None, participant_id)
 
         assert comes(address, BEN) == ben
         assert comes(address, ANN) != ann  # nobody remembers
     assert ", erased" in says(folder, "sessions")
     assert "1 erased" in says(folder, "assignment", "--verify")
     assert "its content was erased" in says(folder, "replay", str(log))
-    assert "Erased before" in says(folder, "participant", "delete", ann, "--yes")
 
     exported = json.loads((folder / "for-ann" / f"participant-{ann[:8]}.json").read_text())
     assert exported["log"] == [json.loads(line) for line in before.splitlines()]
@@ -152,36 +165,41 @@ def test_somebody_is_exported_and_erased_beside_a_running_server(folder: Path):
     readable = (folder / "for-ann" / f"participant-{ann[:8]}.txt").read_text()
     assert f"THE PARTICIPANT: {SECRET}" in readable
     assert f"PROLIFIC_PID  {ANN}" in readable
+    assert "consent       given, version 1" in readable
+    assert "The chat: when (UTC)" in readable
+    assert "What stands in the JSON file" in readable
     for path in (folder / "for-ann").iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_it_asks_says_what_is_left_and_knows_nobody_else(folder: Path):
-    ann, ben = chatted(folder, ANN, BEN)
+def test_it_asks_says_what_is_left_and_knows_nobody_else(two: tuple[Path, str, str]):
+    folder, ann, ben = two
     assert "'nobody' is nobody's here" in says(folder, "participant", "delete", ANN, "nobody", "--yes", code=1)
     assert "'nobody' is nobody's here" in says(folder, "participant", "export", "nobody", code=1)
     assert f"session {ann[:8]}" in says(folder, "participant", "delete", ANN, code=1)  # nobody answers
     assert not is_erased(folder / "logs" / f"{ann}.json")
-    says(folder, "participant", "export", ANN)
+    (folder / f"participant-{ann[:8]}.json").touch()
     assert "is there already" in says(folder, "participant", "export", ANN, code=2)
     copy = folder / "logs" / "copy.txt"
     copy.write_bytes((folder / "logs" / f"{ann}.json").read_bytes())
     told = says(folder, "participant", "delete", ANN, ben, "--yes", code=1)
-    assert "an identifier stands in logs/copy.txt" in told
+    assert "an identifier stands in logs/copy.txt: a copy, or" in told
     assert "a message stands in logs/copy.txt: others may have written the same" in told
     copy.unlink()
     again = json.loads(says(folder, "participant", "delete", ann, ben, "--yes", "--json"))
-    assert [each["session_id"] for each in again["erased"]] == [ann, ben]
+    assert [(each["session_id"], each["records"], each["rows"]) for each in again["erased"]] == [
+        (ann, 0, 0),
+        (ben, 0, 0),
+    ]
     assert again["found"] == []
     assert SECRET.encode() not in every_byte(folder)
 
 
-def test_whose_time_is_over_goes_by_hand_or_when_a_server_starts(folder: Path):
-    ann, ben = chatted(folder, ANN, BEN)
+def test_whose_time_is_over_goes_by_hand_or_when_a_server_starts(two: tuple[Path, str, str]):
+    folder, ann, ben = two
     assert "retain_days is not set" in says(folder, "participant", "delete", "--expired", code=2)
     assert "name whom to erase" in says(folder, "participant", "delete", code=2)
     configure(folder, retain_days=30)
-    assert "0 due" in says(folder, "participant", "delete", "--expired", "--dry-run")
     ended(folder, ann, "2020-01-01T00:00:00.000000+00:00")
     assert f"1 due.\n  session {ann[:8]}" in says(folder, "participant", "delete", "--expired", "--dry-run")
     assert not is_erased(folder / "logs" / f"{ann}.json")
@@ -221,18 +239,18 @@ def test_a_time_that_is_none_is_refused(folder: Path):
 
 def test_a_token_is_known_by_its_link_and_lets_nobody_in_again(folder: Path):
     configure(folder, entry={"mode": "tokens"})
-    link = "https://chat.example.org/?token="
-    says(folder, "tokens", "create", "--n", "1", "-o", "tokens.csv", "--url", "https://chat.example.org")
-    token = (folder / "tokens.csv").read_text().split(link)[1].strip()
+    (folder / "data").mkdir()
+    (token,) = asyncio.run(tokens_for(folder))
+    body = {"token": token, "consent": {"version": "1"}}
     with served(folder) as address:
-        body = {"token": token, "consent": {"version": "1"}}
-        assert httpx2.post(f"{address}session/start", json=body, trust_env=False).status_code == 200
-        asked = ask(folder, "y", "participant", "delete", f"{link}{token}")
+        started = httpx2.post(f"{address}session/start", json=body, trust_env=False)
+        assert started.status_code == 200
+        asked = ask(folder, "y", "participant", "delete", f"https://chat.example.org/?token={token}")
         assert asked.returncode == 0, asked.stdout + asked.stderr
         assert "0 records of the log, 2 rows" in asked.stdout
         assert httpx2.post(f"{address}session/start", json=body, trust_env=False).status_code == 401
-        (row,) = listed(folder).values()
-        assert (row["state"], row["end_reason"], row["outcome"]) == ("over", "erased", "withdrawn")
+    row = row_of(folder, started.json()["session_id"])
+    assert (row["state"], row["end_reason"], row["outcome"]) == ("over", "erased", "withdrawn")
 
 
 def ask(folder: Path, answer: str, *command: str) -> subprocess.CompletedProcess:

@@ -210,7 +210,6 @@ async def test_many_sessions_are_taken_up_while_their_participants_come_back(tmp
             await asyncio.sleep(0.02)
 
 
-
 async def _comes_back(server: Server, session_id: str) -> None:
     async with ours(server, session_id) as participant:
         await participant.expects_echo("hello")
