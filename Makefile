@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 SOURCES := server simulation experiments tests benchmarks docs
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format coverage bench schema screenshots clean
+.PHONY: help run test chaos check format coverage bench schema screenshots clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ run: $(VENV)/.installed ## Serve the chatroom on http://127.0.0.1:8000/ (token 1
 
 test: $(VENV)/.installed-dev ## Run all tests (browser tests need Chromium)
 	$(BIN)/python -m pytest -q -n auto
+
+chaos: $(VENV)/.installed-dev ## The chaos suite in its long form, with its figures (about half an hour)
+	CHAOS=long $(BIN)/python -m pytest -q -rP -n 2 tests/chaos
 
 check: $(VENV)/.installed-dev ## Lint, format and types
 	$(BIN)/ruff check $(SOURCES)

@@ -229,10 +229,10 @@ class _Inquiry:
             return candidates[0]
         before, following = self._hash_before(number), self._at.get(number + 1, ())
 
-        def fit(index: int) -> tuple[int, int]:
+        def fit(index: int) -> tuple[int, bool, int]:
             from_before = before is not None and self._lines.follows(index, before)
             to_next = any(self._lines.follows(each, self._lines.hash(index)) for each in following)
-            return from_before + to_next, -abs(index + 1 - number)
+            return from_before + to_next, index > self._line_of.get(number - 1, -1), -abs(index + 1 - number)
 
         return max(candidates, key=fit)
 
