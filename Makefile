@@ -19,7 +19,7 @@ run: $(VENV)/.installed ## Serve the chatroom on http://127.0.0.1:8000/ (token 1
 test: $(VENV)/.installed-dev ## Run all tests (browser tests need Chromium)
 	$(BIN)/python -m pytest -q -n auto
 
-chaos: $(VENV)/.installed-dev ## The chaos suite in its long form, with its figures (about half an hour)
+chaos: $(VENV)/.installed-dev ## The chaos suite in its long form, with its figures (about a quarter of an hour)
 	CHAOS=long $(BIN)/python -m pytest -q -rP -n 2 tests/chaos
 
 check: $(VENV)/.installed-dev ## Lint, format and types
