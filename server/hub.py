@@ -45,6 +45,7 @@ PAUSED_SECONDS = 300
 STOP_SECONDS = 5.0
 """How long a stopping server waits for its sessions' last records."""
 TAKE_UP_AGAIN_SECONDS = 5.0
+TAKEN_UP_AT_ONCE = 8
 CHECKPOINT_BEATS = 2
 """Every so many beats of the pulse, how old the sessions are is written down."""
 
@@ -79,7 +80,8 @@ class Hub:
         self._wall = wall
         self._checkpoint = checkpoint
         self._models = models
-        self._ages: dict[str, Age] = {}  # of those that are to be taken up, until they are
+        self._unfinished: set[str] = set()  # those that are to be taken up, until they are
+        self._ages: dict[str, Age] = {}  # theirs
         self._live: dict[str, _Live] = {}
         self._doors: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tasks: asyncio.TaskGroup | None = None
@@ -103,6 +105,7 @@ class Hub:
     async def run(self, unfinished: Iterable[str] = ()) -> None:
         """Own the sessions' tasks until `stop`. `unfinished` are the ids of those that are to be taken up."""
         waiting = [*unfinished]
+        self._unfinished = {*waiting}
         self._ages = {each: age for each in waiting if (age := self._checkpoint.ages.get(each)) is not None}
         pulse = Pulse(self._clock, self._wall, on_jump=self._clock_jumped, on_beat=self._beat)
         async with asyncio.TaskGroup() as self._tasks:
@@ -135,7 +138,13 @@ class Hub:
         if waiting:
             logger.info("%d sessions go on that the last server had", len(waiting))
         while waiting:
-            waiting = [each for each in waiting if not await self._is_settled(each)]
+            left: list[str] = []
+            for start in range(0, len(waiting), TAKEN_UP_AT_ONCE):
+                some = waiting[start : start + TAKEN_UP_AT_ONCE]
+                async with asyncio.TaskGroup() as tasks:
+                    settled = {each: tasks.create_task(self._is_settled(each)) for each in some}
+                left += [each for each, is_settled in settled.items() if not is_settled.result()]
+            waiting = left
             await asyncio.sleep(TAKE_UP_AGAIN_SECONDS if waiting else 0)
 
     async def _is_settled(self, session_id: str) -> bool:
@@ -243,17 +252,19 @@ class Hub:
 
     async def _begin(self, session_id: str) -> SimulationSession:
         self._refuse_if_stopping()
+        if session_id in self._unfinished:  # the index has said so, for all of them at once
+            return await self._taken_up(session_id)
         reserved = await self._sessions.begin(session_id)
         if reserved is None:
             raise SocketRefused(Close.UNKNOWN, "unknown session")
         if reserved.state == OVER:
             raise SocketRefused(Close.ENDED, "session over")
         if reserved.state == LIVE:
-            return await self._taken_up(reserved)
+            return await self._taken_up(session_id)
         try:
             return self._begun(self._first_record(reserved))
         except LogExists:  # it has begun, and the index has missed that
-            return await self._taken_up(reserved)
+            return await self._taken_up(session_id)
         except SocketRefused:
             await self._sessions.unbegun(session_id)
             raise
@@ -282,22 +293,28 @@ class Hub:
             if_it_fails.pop_all()
         return self._let_run(session)
 
-    async def _taken_up(self, reserved: Reserved) -> SimulationSession:
+    async def _taken_up(self, session_id: str) -> SimulationSession:
         """Go on with a session that another server has begun. Its log is read in a thread: others go on meanwhile."""
-        session_id = reserved.session_id
         try:
             found = await asyncio.to_thread(self._resumed, session_id)
         except CannotResume as error:
-            self._ages.pop(session_id, None)
             await self._sessions.ended(session_id, error.end_reason)
+            self._settled(session_id)
             raise SocketRefused(Close.ENDED, "session over") from error
-        if self.is_stopping:  # told so meanwhile
-            found.log.close()
-            self._refuse_if_stopping()
+        with contextlib.ExitStack() as if_it_fails:
+            if_it_fails.callback(found.log.close)
+            reserved = await self._sessions.begin(session_id) if isinstance(found, NotBegun) else None
+            self._refuse_if_stopping()  # told so meanwhile
+            if_it_fails.pop_all()
+        self._settled(session_id)
+        if isinstance(found, Resumed):
+            return self._let_run(found.session)
+        assert reserved is not None, "whose log is there is in the index"
+        return self._new(self._first_record(reserved), found.log)
+
+    def _settled(self, session_id: str) -> None:
+        self._unfinished.discard(session_id)
         self._ages.pop(session_id, None)
-        if isinstance(found, NotBegun):
-            return self._new(self._first_record(reserved), found.log)
-        return self._let_run(found.session)
 
     def _resumed(self, session_id: str) -> Resumed | NotBegun:
         opened = open_log(self.logs, session_id, self._clock.timestamp)

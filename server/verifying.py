@@ -15,7 +15,7 @@ from experiments.eventlog.verifying import Verification, verify
 from server.errors import InvalidSettings
 
 MOST_SHOWN = 20
-"""Damaged lines of one log; `--json` has all."""
+"""Damages of one log; `--json` has all."""
 
 
 def run(given: Sequence[Path], *, as_json: bool) -> bool:
@@ -70,26 +70,32 @@ def _as_json(log: Path, found: Verification) -> dict[str, Any]:
 def _print(found: Sequence[tuple[Path, Verification]]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for log, each in found:
-        damaged = len(each.damage)
-        state = "whole" if not damaged else "1 damaged line" if damaged == 1 else f"{damaged:,} damaged lines"
-        console.print(Text(f"{log.name}: {state}: {_facts(each)}", style="red" if damaged else ""))
-        for one in each.damage[:MOST_SHOWN]:
+        damage = each.damage
+        places = "1 place" if len(damage) == 1 else f"{len(damage):,} places"
+        state = f"damaged in {places}" if damage else "whole"
+        console.print(Text(f"{log.name}: {state}: {_facts(each)}", style="red" if damage else ""))
+        for one in damage[:MOST_SHOWN]:
             console.print(Text(f"  line {one.line:,}: {one.text}", style="red"))
-        if damaged > MOST_SHOWN:
-            console.print(Text(f"  and {damaged - MOST_SHOWN:,} more (--json has all)", style="red"))
+        if len(damage) > MOST_SHOWN:
+            console.print(Text(f"  and {len(damage) - MOST_SHOWN:,} more (--json has all)", style="red"))
     if len(found) > 1:
         whole = sum(not each.damage for _, each in found)
         console.print(Text(f"{whole:,} of {len(found):,} logs are whole."))
 
 
 def _facts(found: Verification) -> str:
-    facts = [f"{found.records:,} records"]
-    if found.erased:
-        facts.append(f"{found.erased:,} of them erased")
-    elif not found.has_end:
-        facts.append("no session_end (the session goes on, or waits for its server)")
+    facts = ["1 record" if found.records == 1 else f"{found.records:,} records"]
+    facts.append(f"erased: {found.erased:,} of them" if found.erased else _end_of(found))
     if found.unsealed:
         facts.append(f"{found.unsealed:,} without a hash (of an earlier version: their numbers alone are checked)")
     if found.head is not None:
         facts.append(f"head {found.head}")
     return ", ".join(facts)
+
+
+def _end_of(found: Verification) -> str:
+    if found.has_end:
+        return "with its end"
+    if any(each.kind != "torn" for each in found.damage):
+        return "without session_end"
+    return "without session_end (the session still runs or waits for a server, or its server was killed)"

@@ -40,8 +40,8 @@ def test_whole_logs_are_told_with_their_heads(logs: list[Path], tmp_path: Path):
     assert "3 of 3 logs are whole." in done.stdout
     for log in logs:
         head = json.loads(log.read_bytes().splitlines()[-1])["hash"]
-        assert f"{log.name}: whole" in done.stdout
-        assert f"head {head}" in done.stdout
+        count = log.read_bytes().count(b"\n")
+        assert f"{log.name}: whole: {count:,} records, with its end, head {head}\n" in done.stdout
 
 
 def test_a_damaged_log_is_named_by_line_and_is_not_touched(logs: list[Path], tmp_path: Path):
@@ -49,8 +49,8 @@ def test_a_damaged_log_is_named_by_line_and_is_not_touched(logs: list[Path], tmp
     before = logs[1].read_bytes()
     done = verify(*logs, folder=tmp_path)
     assert done.returncode == 1
-    assert f"{logs[1].name}: 1 damaged line" in done.stdout
-    assert f"line {line}: changed: record {line} does not say what was written" in done.stdout
+    assert f"{logs[1].name}: damaged in 1 place: " in done.stdout
+    assert f"line {line}: changed: record {line} is not what was written: its content or its salt" in done.stdout
     assert "2 of 3 logs are whole." in done.stdout
     assert logs[1].read_bytes() == before
 
@@ -60,6 +60,23 @@ def test_a_torn_end_is_damage_too(logs: list[Path], tmp_path: Path):
     done = verify(logs[0], folder=tmp_path)
     assert done.returncode == 1
     assert "torn: " in done.stdout
+    assert "the next start of the server moves them aside" in done.stdout
+
+
+def test_a_session_without_its_end_is_whole_and_says_so(logs: list[Path], tmp_path: Path):
+    logs[0].write_bytes(b"".join(logs[0].read_bytes().splitlines(keepends=True)[:-1]))
+    done = verify(logs[0], folder=tmp_path)
+    assert done.returncode == 0
+    assert "without session_end (the session still runs or waits for a server, or its server was killed)" in done.stdout
+
+
+def test_of_many_damages_the_first_are_shown(logs: list[Path], tmp_path: Path):
+    lines = logs[0].read_bytes().splitlines(keepends=True)
+    logs[0].write_bytes(b"".join(each.replace(b'"hash":', b'"hush":') for each in lines))
+    done = verify(logs[0], folder=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout.count("  line ") == 20
+    assert f"  and {len(lines) - 20} more (--json has all)" in done.stdout
 
 
 def test_for_machines(logs: list[Path], tmp_path: Path):
@@ -68,7 +85,7 @@ def test_for_machines(logs: list[Path], tmp_path: Path):
     assert done.returncode == 1
     first, second, _ = json.loads(done.stdout)
     assert (first["whole"], second["whole"]) == (False, True)
-    assert first["damage"][0]["line"] == 5
+    assert (first["damage"][0]["line"], first["damage"][0]["seq"]) == (5, 5)
     assert second["damage"] == []
 
 

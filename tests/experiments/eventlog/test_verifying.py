@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from chatrooms import Chat
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from experiments.errors import NoLog
@@ -28,8 +30,17 @@ def written(*, hash: bytes = BEFORE_THE_FIRST, first: int = 0) -> list[bytes]:
     return [chain.sealed(line) for line in chat.log()[first:]]
 
 
+def sealed(count: int, *, end: bool = True, before: bytes = BEFORE_THE_FIRST) -> list[bytes]:
+    """Return a log of short lines, quick to go through."""
+    chain = Chain(before)
+    types = ["session_start", *["message"] * (count - 2), "session_end" if end else "message"]
+    return [chain.sealed(SHORT % (number, name.encode())) for number, name in enumerate(types, start=1)]
+
+
 UNSEALED = b'{"seq":%d,"timestamp":"","elapsed":1.0,"event_type":"error","data":{}}\n'
+SHORT = b'{"seq":%d,"timestamp":"2026-11-27T00:00:00+00:00","elapsed":1.0,"event_type":"%s","data":{"content":"hey"}}\n'
 LINES = written()
+SHORT_LOG = sealed(12)
 BYTES = b"".join(LINES)
 OTHER = written()
 
@@ -91,9 +102,62 @@ def test_one_changed_byte_is_one_damaged_line(folder: Path, place: int, change: 
     line = BYTES[:place].count(b"\n") + 1
     changed = BYTES[:place] + bytes([BYTES[place] ^ change]) + BYTES[place + 1 :]
     found = damage(folder, changed)
-    assert len(found) == 1
-    assert found[0].line == line
-    assert found[0].kind in ("changed", "torn") or line == len(LINES)  # whose number nothing comes after
+    assert only(found) == (line, "changed")
+    assert found[0].seq == line
+
+
+@pytest.mark.parametrize("new", [b"\n", b"9", b'"', b"\xff"])
+@pytest.mark.parametrize("line", [1, 2, 11, 12], ids=["first", "second", "last but one", "last"])
+def test_whichever_byte_of_a_line_is_changed_it_is_that_line(folder: Path, line: int, new: bytes):
+    log = b"".join(SHORT_LOG)
+    start = sum(map(len, SHORT_LOG[: line - 1]))
+    for place in range(start, start + len(SHORT_LOG[line - 1])):
+        if log[place : place + 1] != new:
+            assert only(damage(folder, log[:place] + new + log[place + 1 :])) == (line, "changed"), place
+
+
+CHANGES = {
+    "the content": (b"hey", b"hoy", "is not what was written: its content or its salt"),
+    "the salt": (b'"salt":"', b'"salt":"0', "does not end as it should"),
+    "the number": (b'"seq":5', b'"seq":7', "record 5 by its hash; its number"),
+    "the brace before": (b'{"seq"', b'["seq"', "record 5 by its hash; its number"),
+    "the brace behind": (b'"}\n', b'")\n', "does not end as it should"),
+    "a line's end put in": (b'"data":', b'"da\na":', "was broken in two, and goes on in the next line"),
+    "the line's end": (b"}\n", b"} ", "records 5 and 6 have run into one line"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "told"), CHANGES.values(), ids=CHANGES)
+def test_what_was_changed_is_told(tmp_path: Path, old: bytes, new: bytes, told: str):
+    found = damage(tmp_path, *SHORT_LOG[:4], SHORT_LOG[4].replace(old, new), *SHORT_LOG[5:])
+    assert only(found) == (5, "changed")
+    assert told in found[0].text
+
+
+def test_a_changed_hash_is_told_from_changed_content(tmp_path: Path):
+    line = SHORT_LOG[4]
+    line = line[:-4] + (b"0" if line[-4:-3] != b"0" else b"1") + line[-3:]
+    found = damage(tmp_path, *SHORT_LOG[:4], line, *SHORT_LOG[5:])
+    assert only(found) == (5, "changed")
+    assert "the hash of record 5 is another; what the record says is what was written" in found[0].text
+
+
+def test_of_the_last_record_it_is_not_claimed_to_be_known(tmp_path: Path):
+    found = damage(tmp_path, *SHORT_LOG[:-1], SHORT_LOG[-1].replace(b"hey", b"hoy"))
+    assert only(found) == (12, "changed")
+    assert "its content, its salt or its hash" in found[0].text
+
+
+def test_one_changed_byte_is_one_damaged_line_in_every_kind_of_log(tmp_path: Path):
+    plain = [SHORT % (number, b"message") for number in range(1, 4)]
+    stones = [erased(number, seal_of(line)) for number, line in enumerate(SHORT_LOG, start=1)]
+    chain = Chain()
+    resumed = [*plain, *(chain.sealed(SHORT % (number, b"message")) for number in range(4, 8))]
+    for lines, first in ((resumed, 4), (stones, 1), (sealed(6, end=False), 1)):
+        log = b"".join(lines)
+        for place in range(sum(map(len, lines[: first - 1])), len(log), 3):
+            changed = log[:place] + bytes([log[place] ^ 1]) + log[place + 1 :]
+            assert only(damage(tmp_path, changed))[0] == log[:place].count(b"\n") + 1, place
 
 
 @settings(deadline=None)
@@ -111,6 +175,7 @@ def test_a_lost_line_is_missed(folder: Path, index: int, data):
 
 @settings(deadline=None)
 @given(st.integers(0, len(LINES) - 1), st.integers(0, len(LINES)))
+@example(1, 0)
 def test_a_doubled_line_is_named_wherever_it_stands(folder: Path, index: int, at: int):
     found = damage(folder, *LINES[:at], LINES[index], *LINES[at:])
     assert only(found)[1] == "doubled"
@@ -143,6 +208,24 @@ def test_a_line_that_was_moved_far_is_named(folder: Path, index: int, to: int):
     assert f"record {index + 1:,} " in found[0].text
 
 
+def test_a_doubled_or_moved_part_is_told_once(tmp_path: Path):
+    log = SHORT_LOG
+    assert only(damage(tmp_path, *log[:9], *log[3:6], *log[9:])) == (10, "doubled")
+    assert only(damage(tmp_path, *log, *log)) == (13, "doubled")
+    assert only(damage(tmp_path, *log[:3], *log[6:], *log[3:6])) == (10, "moved")
+
+
+def test_a_number_far_out_costs_nothing(tmp_path: Path):
+    wild = b'{"seq":%d,"timestamp":""}\n' % 10**17
+    assert only(damage(tmp_path, *SHORT_LOG, wild)) == (13, "foreign")
+    assert only(damage(tmp_path, *SHORT_LOG[:5], wild, *SHORT_LOG[5:])) == (6, "foreign")
+    assert only(damage(tmp_path, *SHORT_LOG[:5], wild, *SHORT_LOG[6:])) == (6, "changed")
+    assert only(damage(tmp_path, *SHORT_LOG[:5], wild)) == (6, "foreign")
+    found = damage(tmp_path, *SHORT_LOG[:5], Chain().sealed(wild))
+    assert only(found) == (6, "missing")
+    assert "or the number of this line, the last, is another, or it is none of this log's" in found[0].text
+
+
 FOREIGN = {
     "of another log, with the same number": lambda at: OTHER[min(at, len(OTHER) - 1)],
     "of another log, with another number": lambda at: OTHER[(at + 7) % len(OTHER)],
@@ -154,6 +237,12 @@ FOREIGN = {
         b'{"seq":%d,"timestamp":"","elapsed":1.0,"event_type":"error","data":{}}\n' % at
     ),
 }
+
+
+def test_foreign_lines_that_stand_together_are_told_once(tmp_path: Path):
+    found = damage(tmp_path, *SHORT_LOG[:5], *[b"nothing\n"] * 1000, *SHORT_LOG[5:])
+    assert only(found) == (6, "foreign")
+    assert "lines 6 to 1,005" in found[0].text
 
 
 @pytest.mark.parametrize("make", FOREIGN.values(), ids=FOREIGN)
@@ -168,6 +257,14 @@ def test_a_line_that_was_put_in_anothers_place_is_named(tmp_path: Path, at: int)
     assert only(damage(tmp_path, *LINES[:at], b"nothing\n", *LINES[at + 1 :])) == (at + 1, "changed")
 
 
+@pytest.mark.parametrize("end", [True, False])
+@pytest.mark.parametrize("at", range(1, 11))
+def test_so_is_one_with_another_number(tmp_path: Path, at: int, end: bool):
+    lines, others = sealed(12, end=end), sealed(20)
+    for other in (others[(at + 5) % 20], others[15]):
+        assert only(damage(tmp_path, *lines[:at], other, *lines[at + 1 :])) == (at + 1, "changed")
+
+
 def test_what_stands_after_the_end_is_foreign(tmp_path: Path):
     chain = Chain(seal_of(LINES[-1]).hash)
     late = chain.sealed(UNSEALED % (len(LINES) + 1))
@@ -180,6 +277,11 @@ def test_a_torn_end_is_named_with_its_size(tmp_path: Path, cut: int):
     torn = len(BYTES[:-cut]) - BYTES[:-cut].rfind(b"\n") - 1
     assert only(found) == (BYTES[:-cut].count(b"\n") + 1, "torn")
     assert f"{torn:,} bytes" in found[0].text
+
+
+def test_a_whole_record_without_its_line_s_end_is_torn_too(tmp_path: Path):
+    assert only(damage(tmp_path, *SHORT_LOG[:5], SHORT_LOG[5][:-1])) == (6, "torn")
+    assert only(damage(tmp_path, SHORT_LOG[0][:40])) == (1, "torn")
 
 
 def test_two_things_are_two(tmp_path: Path):
@@ -222,11 +324,79 @@ def test_one_that_this_version_went_on_with_has_a_chain_from_there_on(tmp_path: 
     assert only(damage(tmp_path, *plain[:10], *sealed)) == (14, "changed")
 
 
-def test_what_is_no_log_is_none(tmp_path: Path):
+def test_where_the_first_records_with_a_hash_are_lost_the_older_ones_are_still_whole(tmp_path: Path):
+    chain = Chain()
+    plain = [SHORT % (number, b"message") for number in range(1, 6)]
+    later = [chain.sealed(SHORT % (number, b"message")) for number in range(6, 13)]
+    assert only(damage(tmp_path, *plain, *later[2:])) == (6, "missing")
+
+
+def test_a_line_that_has_lost_its_hash_is_no_line_of_an_earlier_version(tmp_path: Path):
+    bare = SHORT_LOG[4].partition(b',"salt"')[0] + b"}\n"
+    found = damage(tmp_path, *SHORT_LOG[:4], bare, *SHORT_LOG[5:])
+    assert only(found) == (5, "changed")
+    assert "record 5 without salt and hash" in found[0].text
+
+
+def test_an_earlier_version_s_log_with_a_foreign_record_is_still_one(tmp_path: Path):
+    plain = [SHORT % (number, b"message") for number in range(1, 13)]
+    for at in range(12):
+        assert only(damage(tmp_path, *plain[:at], SHORT_LOG[at], *plain[at:])) == (at + 1, "foreign")
+
+
+@pytest.mark.parametrize("content", ["nothing\nof the kind\n", "nothing of the kind", '{"a": 1}', "\n"])
+def test_what_is_no_log_is_none(tmp_path: Path, content: str):
     path = tmp_path / "notes.json"
-    path.write_text("nothing\nof the kind\n")
+    path.write_text(content)
     with pytest.raises(NoLog):
         verify(path)
+
+
+def test_a_log_that_has_only_just_been_made_is_one(tmp_path: Path):
+    assert damage(tmp_path) == ()
+
+
+@settings(deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_several_things_at_once_are_never_whole(folder: Path, chance: random.Random):
+    lines = list(SHORT_LOG)
+    for _ in range(chance.randrange(1, 5)):
+        at = chance.randrange(len(lines))
+        match chance.randrange(4):
+            case 0:
+                lines.insert(chance.randrange(len(lines)), lines[at])
+            case 1:
+                lines[at] = lines[at].replace(b"hey", b"hoy").replace(b"timestamp", b"time")
+            case 2:
+                lines.insert(at, b"nothing\n")
+            case 3:
+                lines[at] = lines[at][: chance.randrange(len(lines[at]))]
+    found = damage(folder, *lines)
+    assert found
+    assert [each.line for each in found] == sorted(each.line for each in found)
+
+
+@pytest.mark.parametrize("what", ["whole", "changed", "lost", "swapped", "numbered"])
+def test_a_line_costs_its_72_bytes_whatever_was_done(tmp_path: Path, what: str):
+    count = 10_000
+    lines = sealed(count)
+    match what:
+        case "changed":
+            lines[count // 2] = lines[count // 2].replace(b"hey", b"hoy")
+        case "lost":
+            del lines[count // 2]
+        case "swapped":
+            lines[10], lines[-10] = lines[-10], lines[10]
+        case "numbered":
+            lines[-1] = lines[-1].replace(b'"seq":1', b'"seq":9')
+    path = tmp_path / "long.json"
+    path.write_bytes(b"".join(lines))
+    tracemalloc.start()
+    found = verify(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found.damage) == (what != "whole")
+    assert peak < 1.3 * 72 * count + 100_000  # lists grow by an eighth at a time
 
 
 def test_nothing_is_written(tmp_path: Path):
