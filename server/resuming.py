@@ -121,7 +121,7 @@ def _session(
 def _age_now(last: Record, age: Age | None, now: datetime, parameters: SimulationParameters) -> tuple[float, float]:
     """Return how old a session is now, and for how many seconds of the world's time it was not at work."""
     elapsed, seen_at = last.elapsed, datetime.fromisoformat(last.timestamp)
-    if age is not None and age.elapsed > elapsed:
+    if age is not None and elapsed < age.elapsed <= parameters.duration_seconds:  # nobody gets older than that
         elapsed, seen_at = age.elapsed, datetime.fromisoformat(age.moment)
     gap_seconds = round(max(0.0, (now - seen_at).total_seconds()), 3)
     return elapsed + (gap_seconds if parameters.after_restart == "wall_clock" else 0.0), gap_seconds

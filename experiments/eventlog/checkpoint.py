@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,9 +49,16 @@ def _read(path: Path) -> dict[str, Age]:
     """Read a checkpoint; one that cannot be read tells nothing, and the logs alone count."""
     try:
         found: dict[str, Any] = orjson.loads(path.read_bytes())
-        return {session_id: Age(float(elapsed), str(moment)) for session_id, (elapsed, moment) in found.items()}
+        return {session_id: _age(*each) for session_id, each in found.items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         logger.warning("%s cannot be read (%s): sessions go on from their last records", path, error)
         return {}
+
+
+def _age(elapsed: float, moment: str) -> Age:
+    """Return an age as it was written; raise ValueError or TypeError for anything else."""
+    if datetime.fromisoformat(moment).tzinfo is None:
+        raise ValueError(f"{moment} is no moment in UTC")
+    return Age(float(elapsed), moment)

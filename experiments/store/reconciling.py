@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Container
+from pathlib import Path
 
 from experiments.eventlog.folder import LogFolder
 from experiments.eventlog.reader import last_line, record_in
@@ -25,7 +26,7 @@ async def reconcile(sessions: Sessions, logs: LogFolder, conditions: Container[s
     for row in await sessions.unfinished():
         path = logs.file(row.session_id)
         if path.exists():
-            line = last_line(path)
+            line = _last_line(path)
             last = record_in(line)
             if last is not None and isinstance(last.event, SessionEnded):
                 await sessions.ended(row.session_id, last.event.reason)
@@ -45,3 +46,12 @@ async def reconcile(sessions: Sessions, logs: LogFolder, conditions: Container[s
             "%d sessions were started in conditions that the settings no longer have: they cannot go on", stranded
         )
     return unfinished
+
+
+def _last_line(path: Path) -> bytes:
+    """Return a log's last line; of one that cannot be read, something: whoever goes on with it will be told why."""
+    try:
+        return last_line(path)
+    except OSError as error:
+        logger.error("the log %s cannot be read (%s)", path.name, error.strerror)
+        return b"?"

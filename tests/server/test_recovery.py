@@ -17,6 +17,7 @@ from servers import Process, Server, run_command, serving
 from experiments.eventlog.checkpoint import CHECKPOINT_FILE
 from experiments.eventlog.reader import read_records
 from experiments.replay import replay
+from server import hub
 from simulation.codec import Record
 from simulation.events import (
     MessagePosted,
@@ -239,3 +240,47 @@ async def test_a_session_that_was_about_to_begin_waits_for_its_participant_as_be
             await participant.posts("hello")
             await participant.expects_echo("hello")
         assert server.log_of(session_id)[0].event.event_type == "session_start"
+
+
+CHECKPOINTS = {
+    "below 0": '{"ID": [-5, "2026-01-01T00:00:00+00:00"]}',
+    "older than any session": '{"ID": [1e18, "2026-01-01T00:00:00+00:00"]}',
+    "from the future": '{"ID": [3, "2999-01-01T00:00:00+00:00"]}',
+    "without a zone": '{"ID": [99, "2026-01-01T00:00:00"]}',
+    "no moment": '{"ID": [99, "yesterday"]}',
+    "no number": '{"ID": ["old", "2026-01-01T00:00:00+00:00"]}',
+    "no pair": '{"ID": 5}',
+    "no object": "[1]",
+    "no JSON": "\0\1",
+}
+
+
+@pytest.mark.parametrize("text", CHECKPOINTS.values(), ids=CHECKPOINTS)
+async def test_whatever_the_checkpoint_says_a_session_goes_on(tmp_path: Path, text: str):
+    async with serving(tmp_path) as server, ours(server) as participant:
+        await participant.posts("hello")
+        await participant.expects_echo("hello")
+    (tmp_path / "data" / CHECKPOINT_FILE).write_text(text.replace("ID", participant.session_id))
+    async with serving(tmp_path) as server, ours(server, participant.session_id, hello=False) as back:
+        assert (await back.says_hello())["seconds_left"] > 890
+        await back.expects_echo("hello")
+
+
+async def test_a_log_that_cannot_be_read_keeps_no_other_from_going_on_and_is_tried_again(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(hub, "TAKE_UP_AGAIN_SECONDS", 0.1)
+    async with serving(tmp_path) as server, ours(server) as one, ours(server) as other:
+        for participant in (one, other):
+            await participant.posts("hello")
+            await participant.expects_echo("hello")
+    log, aside = tmp_path / "logs" / f"{one.session_id}.json", tmp_path / "aside"
+    log.rename(aside)
+    log.mkdir()  # root can read whatever is a file
+    async with serving(tmp_path) as server, ours(server, other.session_id) as back:
+        await back.expects_echo("hello")
+        async with ours(server, one.session_id, hello=False) as waiting:
+            await waiting.sends({"type": "hello"})
+            assert await waiting.reads_until_closed() == 1013
+        log.rmdir()
+        aside.rename(log)
+        async with ours(server, one.session_id) as back:
+            await back.expects_echo("hello")
