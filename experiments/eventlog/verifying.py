@@ -358,10 +358,10 @@ class _Inquiry:
 
     def _hash_before(self, number: int, previous: _Stretch | None) -> bytes | None:
         """Return the hash from which a record's should follow, None if that is not known."""
-        if number > 1 and (previous is None or self._reach(previous) != number - 1):
-            return None
-        if number <= self._chain_begins or previous is None:
+        if number <= self._chain_begins:
             return BEFORE_THE_FIRST
+        if previous is None or self._reach(previous) != number - 1:
+            return None
         last = previous.stop - 1
         return self._left.get(previous.last, self._lines.hash(last) if self._lines.is_sealed(last) else None)
 

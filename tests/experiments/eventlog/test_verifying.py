@@ -156,8 +156,9 @@ def test_one_changed_byte_is_one_damaged_line_in_every_kind_of_log(tmp_path: Pat
     for lines, first in ((resumed, 4), (stones, 1), (sealed(6, end=False), 1)):
         log = b"".join(lines)
         for place in range(sum(map(len, lines[: first - 1])), len(log), 3):
-            changed = log[:place] + bytes([log[place] ^ 1]) + log[place + 1 :]
-            assert only(damage(tmp_path, changed))[0] == log[:place].count(b"\n") + 1, place
+            for new in {bytes([log[place] ^ 1]), b"\n"} - {log[place : place + 1]}:
+                found = damage(tmp_path, log[:place] + new + log[place + 1 :])
+                assert only(found)[0] == log[:place].count(b"\n") + 1, (place, new)
 
 
 @settings(deadline=None)
@@ -336,6 +337,11 @@ def test_a_line_that_has_lost_its_hash_is_no_line_of_an_earlier_version(tmp_path
     found = damage(tmp_path, *SHORT_LOG[:4], bare, *SHORT_LOG[5:])
     assert only(found) == (5, "changed")
     assert "record 5 without salt and hash" in found[0].text
+
+
+def test_in_an_earlier_version_s_log_a_record_with_another_s_number_is_not_that_one_doubled(tmp_path: Path):
+    plain = [SHORT % (number, b"message") for number in range(1, 13)]
+    assert only(damage(tmp_path, *plain[:4], plain[6].replace(b"hey", b"hoy"), *plain[5:])) == (5, "changed")
 
 
 def test_an_earlier_version_s_log_with_a_foreign_record_is_still_one(tmp_path: Path):
