@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,\
 	$(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(name))))
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+# Twice as many as there are cores: half of the tests wait for servers, browsers and clocks.
+TESTERS ?= $(shell echo $$(( 2 * $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) )))
 SOURCES := server simulation experiments tests benchmarks docs
 
 .DEFAULT_GOAL := help
@@ -17,7 +19,7 @@ run: $(VENV)/.installed ## Serve the chatroom on http://127.0.0.1:8000/ (token 1
 	@$(BIN)/chatroom serve
 
 test: $(VENV)/.installed-dev ## Run all tests (browser tests need Chromium)
-	$(BIN)/python -m pytest -q -n auto
+	$(BIN)/python -m pytest -q -n $(TESTERS)
 
 chaos: $(VENV)/.installed-dev ## The chaos suite in its long form, with its figures (about a quarter of an hour)
 	CHAOS=long $(BIN)/python -m pytest -q -rP -n 2 tests/chaos
