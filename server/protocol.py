@@ -71,8 +71,8 @@ class Close(IntEnum):
         1009,
         True,
         f"A frame was larger than {MAX_FRAME_BYTES // 1024} KiB.",
-        "Come back, with that message marked as failed: never send it again. (Who goes on sending meanwhile may see the "
-        "connection reset instead.)",
+        "Come back, with that message marked as failed: never send it again. (Who goes on sending meanwhile may see "
+        "the connection reset instead.)",
     )
     INTERNAL = 1011, True, "The server failed, or the client answered no ping.", "Come back."
     RESTARTING = (
