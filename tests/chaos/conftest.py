@@ -24,6 +24,12 @@ def extent() -> Callable[[Value, Value], Value]:
 
 
 @pytest.fixture
+def within() -> Callable[[float], float]:
+    """How long something may take: as promised where it is measured (`make chaos`), three times that beside others."""
+    return lambda seconds: seconds if IS_LONG else 3 * seconds
+
+
+@pytest.fixture
 def report(record_property: Callable[[str, object], None]) -> Callable[..., None]:
     """Tell figures: `make chaos` shows them."""
 

@@ -67,7 +67,9 @@ async def serving_in(world: World, folder: Path) -> AsyncIterator[Server]:
                 server.should_exit = True
 
 
-async def test_a_clock_that_jumps_an_hour_neither_ends_a_session_nor_makes_it_longer(tmp_path: Path, extent, report):
+async def test_a_clock_that_jumps_an_hour_neither_ends_a_session_nor_makes_it_longer(
+    tmp_path: Path, extent, within, report
+):
     duration, jumps = extent(5.0, 60.0), extent((HOUR, -HOUR), 5 * (HOUR, -HOUR, -HOUR, HOUR))
     world = World()
     settle(tmp_path, messages_per_minute=120, session_duration_minutes=duration / 60)
@@ -89,7 +91,7 @@ async def test_a_clock_that_jumps_an_hour_neither_ends_a_session_nor_makes_it_lo
     report(jumps_told_of=told, ended_at_seconds=end.elapsed, lasted_for_the_client_seconds=lived)
     assert [round(each, -1) for each in told] == [*jumps]
     assert abs(end.elapsed - duration) < ON_TIME_SECONDS
-    assert abs(lived - duration) < ON_TIME_SECONDS
+    assert abs(lived - duration) < within(ON_TIME_SECONDS)
     moments = [record.elapsed for record in records]
     assert moments == sorted(moments)
 
@@ -104,7 +106,7 @@ def last_frame_at(history: History) -> float:
     return history.all("gets")[-1].at
 
 
-async def test_a_server_that_stands_still_for_three_seconds_goes_on_and_says_so(tmp_path: Path, extent, report):
+async def test_a_server_that_stands_still_for_three_seconds_goes_on_and_says_so(tmp_path: Path, extent, within, report):
     pauses = extent(1, 5)
     settle(tmp_path, messages_per_minute=300, user_response_probability=0.5)
     async with Deployment(tmp_path) as deployed:
@@ -124,7 +126,7 @@ async def test_a_server_that_stands_still_for_three_seconds_goes_on_and_says_so(
             assert len(client.history.all("opens")) == 1, "nobody was thrown out"
         late = [float(each) for each in re.findall(r"the event loop was ([\d.]+) seconds late", deployed.output)]
     report(told_late_by_seconds=late)
-    assert sum(2 <= each < 5 for each in late) == pauses
+    assert sum(2 <= each < within(5) for each in late) >= pauses
 
 
 async def test_a_client_that_was_frozen_comes_back_once_and_has_everything(tmp_path: Path, extent, report):
