@@ -171,9 +171,10 @@ class Hub:
             self._writing = self._tasks.create_task(self._keep(ages), name="checkpoint")
 
     def _all_ages(self) -> dict[str, Age]:
+        """How old those are that a power cut could not take away whole: of others nobody has seen anything."""
         now = moment(self._wall())
-        running = {name: Age(live.session.elapsed, now) for name, live in self._live.items()}
-        return self._ages | running
+        sessions = (live.session for live in self._live.values())
+        return self._ages | {each.session_id: Age(each.elapsed, now) for each in sessions if each.is_on_record}
 
     async def _keep(self, ages: dict[str, Age]) -> None:
         self._has_ages = bool(ages)  # an empty one is written once

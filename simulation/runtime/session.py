@@ -250,6 +250,11 @@ class CoreSession(Generic[CoreType]):
         """Whether everything that was written is safe."""
         return self._kept_seq >= self._seq
 
+    @property
+    def is_on_record(self) -> bool:
+        """Whether its first record is safe: before that, nobody can know of it tomorrow."""
+        return self._kept_seq > 0
+
     async def all_kept(self) -> None:
         """Wait until everything that was written so far is safe."""
         if not self.is_kept:
