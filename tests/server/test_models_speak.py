@@ -212,7 +212,7 @@ async def test_a_log_replays_offline_and_gives_the_same_messages(tmp_path: Path,
     outcome = replay(records)
     assert outcome.difference is None
     assert outcome.messages == len(spoken(records)) + 4
-    assert outcome.calls == len(model_calls(records)) > 10
+    assert outcome.calls == len(model_calls(records)) >= 10
 
 
 @pytest.mark.parametrize("wire", ["gemini", "groq"])

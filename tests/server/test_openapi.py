@@ -143,7 +143,7 @@ async def schemathesis(
         *(sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run", described),
         *("--url", url, "-H", f"Authorization: Bearer {KEY}", "--checks", "all"),
         *("--max-examples", str(examples), "--generation-deterministic", "--no-color", *options),
-        *("--report", "json", "--report-json-path", folder / "report.json"),
+        *("--report", "json", "--report-json-path", folder / "report.json", "--request-timeout", "30"),
         cwd=folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
