@@ -96,7 +96,6 @@ def create_app(settings: ServerSettings, experiment: Experiment, wall: Callable[
             checkpoint = Checkpoint(settings.data_dir)
             unfinished = await reconcile(sessions, logs, study.experiment.conditions, checkpoint.ages)
             hub = _hub(settings, study, sessions, provider, logs, checkpoint, wall, counts)
-            app.state.hub = hub
             simulator = await open_simulator(settings, study, provider, logs, roles, counts, new_id=_new_id)
             counts.live_sessions.set_function(lambda: hub.live_sessions)
             async with asyncio.TaskGroup() as tasks:

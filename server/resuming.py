@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 
-from experiments.errors import DamagedLog, LogMissing
+from experiments.errors import DamagedLog, ErasedLog, LogMissing
 from experiments.eventlog.checkpoint import Age
 from experiments.eventlog.folder import LogFolder, Reopened
 from experiments.spending import spent_by
@@ -62,7 +62,7 @@ def open_log(logs: LogFolder, session_id: str, timestamp: Callable[[], str]) -> 
     """Open a session's log; raise CannotResume, or LogError if that may work a little later."""
     try:
         return logs.reopen(session_id, timestamp)
-    except (DamagedLog, LogMissing) as error:
+    except (DamagedLog, ErasedLog, LogMissing) as error:
         logger.error("session %s cannot go on: %s", session_id[:8], error)
         raise CannotResume("error") from error
 

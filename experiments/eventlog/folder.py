@@ -10,6 +10,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -71,15 +72,24 @@ class LogFolder:
             repair(path, timestamp)
             records = list(read_records(path))
             chain = Chain(last_hash(path) or BEFORE_THE_FIRST)
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
-            if self.sync == "fsync":  # what a killed server has written may be in the system's memory alone
-                os.fsync(descriptor)
-                sync_folder(self.path)
-            return Reopened(records, self._sink(descriptor, chain, is_new=False))
+            return Reopened(records, self._sink(self._opened(path), chain, is_new=False))
         except FileNotFoundError:
             raise LogMissing(path, "this session's log is not there") from None
         except OSError as error:
             raise LogError(path, f"cannot be opened: {error.strerror}") from error
+
+    def _opened(self, path: Path) -> int:
+        """Open a log to go on with it. What a killed server has written may be in the system's memory alone: that is
+        made durable before anybody is shown it.
+        """
+        with ExitStack() as if_it_fails:
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+            if_it_fails.callback(os.close, descriptor)
+            if self.sync == "fsync":
+                os.fsync(descriptor)
+                sync_folder(self.path)
+            if_it_fails.pop_all()
+        return descriptor
 
     def delete(self, session_id: str) -> None:
         """Delete a session's log, and what was moved out of it when it was repaired."""

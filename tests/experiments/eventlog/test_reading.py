@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 from pathlib import Path
 
 import pytest
 from chatrooms import Chat
 
-from experiments.errors import DamagedLog
+from experiments.errors import DamagedLog, LogError
 from experiments.eventlog.append import Committer
 from experiments.eventlog.folder import LogFolder
 from experiments.eventlog.reader import read_records
@@ -135,3 +136,16 @@ async def test_a_log_is_repaired_when_it_is_opened_again_and_goes_on(tmp_path: P
     log.close()
     await committer.stop()
     assert len(list(read_records(path))) == len(lines) + 2
+
+
+def test_a_log_that_cannot_be_synced_when_it_is_opened_again_leaves_no_descriptor_behind(tmp_path: Path, monkeypatch):
+    def refuses(descriptor: int) -> None:
+        raise OSError(5, "as arranged")
+
+    path = written(tmp_path, b"".join(lively_lines()))
+    monkeypatch.setattr("experiments.eventlog.folder.os.fsync", refuses)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        with pytest.raises(LogError, match="as arranged"):
+            LogFolder(tmp_path, "fsync").reopen(path.stem, lambda: NOW)
+    assert len(os.listdir("/proc/self/fd")) == before
