@@ -97,10 +97,9 @@ class Connection:
         self._heartbeat: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
-        """Serve the socket until either side closes it."""
+        """Serve the socket, for which this observes the session already, until either side closes it."""
         code: int | None = None
         try:
-            self._session.observe(self)
             self._greet()
             async with asyncio.TaskGroup() as tasks:
                 self._writer = tasks.create_task(self._write(), name="writer")

@@ -362,3 +362,14 @@ async def test_no_model_is_asked_after_the_session_is_over(tmp_path: Path):
         assert len(records) == length
         assert records[-1].event.reason == "websocket_disconnect"
         assert any(isinstance(record.event, ModelCalled) for record in records)
+
+
+async def test_whoever_comes_back_sees_who_is_typing(tmp_path: Path):
+    slow = {"noticing_seconds": 0, "typing_least_seconds": 3, "spread": 0}
+    async with serving(tmp_path, timing=slow, user_response_probability=1) as server:
+        async with ours(server) as participant:
+            await participant.posts("hello")
+            typing = await participant.expects("typing", typing=True)
+        async with ours(server, participant.session_id) as back:
+            await back.expects("typing", typing=True, sender=typing["sender"])
+            assert (await back.hears_an_agent())["sender"] == typing["sender"]
