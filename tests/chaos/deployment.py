@@ -110,6 +110,12 @@ class Deployment:
     def sends(self, how: signal.Signals) -> None:
         os.kill(self.pid, how)
 
+    def freezes(self) -> bool:
+        """Stop all of the process where it is, until SIGCONT; return whether it could be."""
+        self.sends(signal.SIGSTOP)
+        _, status = os.waitpid(self.pid, os.WUNTRACED)
+        return os.WIFSTOPPED(status)
+
     async def __aenter__(self) -> Deployment:
         await self.starts()
         return self

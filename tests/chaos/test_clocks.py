@@ -7,8 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,15 +15,8 @@ from checker import assert_all_holds
 from deployment import HURRIED, Deployment, settle
 from history import Client, History, staying, writing
 from participants import start
-from servers import STARTED_SECONDS, Server, no_signals
+from servers import Server, serving_as_it_is
 
-from experiments.experiment import load_experiment
-from server import models
-from server.app import create_app
-from server.listening import listening_socket
-from server.serving import Server as ChatroomServer
-from server.serving import uvicorn_config
-from server.settings import ServerSettings
 from simulation.events import ClockJumped, ParticipantArrived, SessionEnded
 
 HOUR = 3600
@@ -45,35 +36,13 @@ class World:
         self.offset += timedelta(seconds=seconds)
 
 
-@asynccontextmanager
-async def serving_in(world: World, folder: Path) -> AsyncIterator[Server]:
-    """Serve the experiment in `folder` in this process while the block runs, by the world's clock."""
-    settings = ServerSettings(
-        _env_file=None, log_dir=folder / "logs", data_dir=folder / "data", handshakes_per_minute=0
-    )
-    experiment = models.settled(settings, load_experiment(folder / "config")).experiment
-    listener = listening_socket("127.0.0.1", 0)
-    server = ChatroomServer(uvicorn_config(create_app(settings, experiment, wall=world), settings))
-    server.capture_signals = no_signals  # type: ignore[method-assign]
-    with listener:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(server.serve(sockets=[listener]))
-            async with asyncio.timeout(STARTED_SECONDS):
-                while not server.started:
-                    await asyncio.sleep(0.005)
-            try:
-                yield Server(listener.getsockname()[1], folder / "logs")
-            finally:
-                server.should_exit = True
-
-
 async def test_a_clock_that_jumps_an_hour_neither_ends_a_session_nor_makes_it_longer(
     tmp_path: Path, extent, within, report
 ):
     duration, jumps = extent(5.0, 60.0), extent((HOUR, -HOUR), 5 * (HOUR, -HOUR, -HOUR, HOUR))
     world = World()
     settle(tmp_path, messages_per_minute=120, session_duration_minutes=duration / 60)
-    async with serving_in(world, tmp_path) as server:
+    async with serving_as_it_is(tmp_path, wall=world, settings={"handshakes_per_minute": 0}) as server:
         client = Client(server.ws, await start(server), in_flight=20)
         async with staying(client), writing([client], 0.1):
             await client.until(lambda: client.is_connected)

@@ -72,7 +72,7 @@ SHORT = {"fsync": (full_to_the_last_byte,), "os": (read_only,)}
 
 @pytest.mark.parametrize("sync", SHORT)
 async def test_a_disk_that_takes_nothing_for_a_while_costs_nothing(tmp_path: Path, sync: str, extent, report):
-    seconds, ways = extent(3.5, 30.0), extent(SHORT[sync], WAYS)
+    seconds, ways = extent(3.5, 60.0), extent(SHORT[sync], WAYS)
     settle(tmp_path, BY_TOKEN, messages_per_minute=AGENTS_A_MINUTE, user_response_probability=0.5)
     used, early, *unused = await make_tokens(tmp_path, 2 + len(ways))
     async with Deployment(tmp_path, LOG_SYNC=sync) as deployed:

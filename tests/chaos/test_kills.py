@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +25,7 @@ LAUNCHER = (str(Path(__file__).with_name("synced.py")),)
 BACK_SECONDS = 5
 SLOW_SECONDS = "0.5"
 DISK_SECONDS = "0.02"
-"""What turning disks take over a sync: enough for a power cut to find something that is not there yet."""
+"""What turning disks take over a sync."""
 
 
 class Diary:
@@ -33,29 +35,39 @@ class Diary:
         self.file = folder / "synced.txt"
         self._logs = folder / "logs"
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether a power cut would take something away."""
+        return any(log.stat().st_size > (kept or 0) for log, kept in self._kept().items())
+
     def cut_the_power(self) -> int:
         """Leave of every log what was synced, and nothing of one whose name was not; return how many bytes are gone."""
+        lost = 0
+        for log, kept in self._kept().items():
+            lost += log.stat().st_size - (kept or 0)
+            if kept is None:
+                log.unlink()
+            else:
+                os.truncate(log, kept)
+        return lost
+
+    def _kept(self) -> dict[Path, int | None]:
+        """Return how many bytes of each log are on the disk; None where its name is not."""
         entries = [line.split(" ", 1) for line in self.file.read_text().splitlines()] if self.file.exists() else []
         sizes = {name: int(size) for size, name in entries}
         names = [name for _, name in entries]
         folder_synced = max((n for n, name in enumerate(names) if name == str(self._logs)), default=-1)
-        lost = 0
-        for log in self._logs.glob("*.json"):
-            size = log.stat().st_size
-            first = names.index(str(log)) if str(log) in sizes else len(names)
-            if first < folder_synced:
-                lost += size - sizes[str(log)]
-                with log.open("r+b") as file:
-                    file.truncate(sizes[str(log)])
-            else:
-                lost += size
-                log.unlink()
-        return lost
+        on_disk = {name for name in sizes if names.index(name) < folder_synced}
+        return {log: sizes[str(log)] if str(log) in on_disk else None for log in self._logs.glob("*.json")}
 
 
 async def all_are(clients: list[Client], *, connected: bool) -> None:
     for client in clients:
         await client.until(lambda client=client: client.is_connected == connected)
+
+
+Moment = Callable[[], Awaitable[None]]
+"""Returns when the server is to be killed."""
 
 
 class Killed(NamedTuple):
@@ -65,8 +77,14 @@ class Killed(NamedTuple):
     resumed: list[int]
 
 
-async def killed_again_and_again(deployed: Deployment, rounds: int, after_kill=lambda: None) -> Killed:
-    """Kill the server at random moments while 20 participants write."""
+async def at_once() -> None:
+    """Any moment will do."""
+
+
+async def killed_again_and_again(
+    deployed: Deployment, rounds: int, moment: Moment = at_once, after_kill: Callable[[], None] = lambda: None
+) -> Killed:
+    """Kill the server at random moments, each the first that is a `moment`, while 20 participants write."""
     clients = [await deployed.joined(in_flight=20) for _ in range(SESSIONS)]
     killed = Killed([], [])
     async with staying(*clients):
@@ -74,6 +92,7 @@ async def killed_again_and_again(deployed: Deployment, rounds: int, after_kill=l
             for _ in range(rounds):
                 await all_are(clients, connected=True)
                 await asyncio.sleep(random.uniform(*MOMENT_SECONDS))
+                await moment()
                 await deployed.stops(signal.SIGKILL)
                 await all_are(clients, connected=False)
                 after_kill()
@@ -109,11 +128,17 @@ async def test_what_was_acknowledged_is_in_the_log_when_the_power_is_cut(tmp_pat
     diary, lost = Diary(tmp_path), []
     disk = {"SYNCED_FILE": str(diary.file), "SYNC_SECONDS": DISK_SECONDS}
     async with Deployment(tmp_path, launcher=LAUNCHER, **disk) as deployed:
+
+        async def the_disk_is_behind() -> None:
+            while not (deployed.freezes() and diary.is_behind):
+                deployed.sends(signal.SIGCONT)
+                await asyncio.sleep(0.01)
+
         killed = await killed_again_and_again(
-            deployed, extent(1, 50), after_kill=lambda: lost.append(diary.cut_the_power())
+            deployed, extent(1, 50), the_disk_is_behind, after_kill=lambda: lost.append(diary.cut_the_power())
         )
     report(power_cuts=len(lost), bytes_lost_in_all=sum(lost), longest_return_seconds=max(killed.returns))
-    assert sum(lost), "the disk lost nothing, so nothing was tried"
+    assert all(lost), "the disk lost nothing, so nothing was tried"
 
 
 async def test_what_a_killed_server_has_written_is_shown_only_once_it_is_synced(tmp_path: Path):

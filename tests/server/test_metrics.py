@@ -92,11 +92,11 @@ def test_two_servers_in_one_process_count_for_themselves():
 
 
 def test_counting_does_not_hold_up_the_start(tmp_path: Path):
-    """Beside what is imported anyway; 60 ms is several times what it takes, other tests beside it included."""
+    """Beside what is imported anyway; 30 ms of the processor's time is several times what it takes."""
     code = (
-        "import time, starlette.applications, uvicorn, pydantic, server.operations; began = time.perf_counter();"
-        "import server.metrics; print(time.perf_counter() - began)"
+        "import time, starlette.applications, uvicorn, pydantic, server.operations; began = time.process_time();"
+        "import server.metrics; print(time.process_time() - began)"
     )
     tries = [run_command("-c", code, folder=tmp_path) for _ in range(5)]
     assert all(each.returncode == 0 for each in tries), tries[0].stderr
-    assert min(float(each.stdout) for each in tries) < 0.06, sys.version
+    assert min(float(each.stdout) for each in tries) < 0.03, sys.version

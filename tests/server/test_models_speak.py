@@ -205,14 +205,15 @@ async def test_a_log_replays_offline_and_gives_the_same_messages(tmp_path: Path,
                 await participant.posts(f"message {number}")
                 await participant.hears_an_agent()
             await provider.until(lambda: not provider.fake.queued)
-            await participant.hears_an_agent()
+            while len(model_calls(server.log_of(participant.session_id))) <= 10:
+                await participant.hears_an_agent()
             await participant.sends({"type": "leave"})
             await server.end_of(participant.session_id)
     records = server.log_of(participant.session_id)
     outcome = replay(records)
     assert outcome.difference is None
     assert outcome.messages == len(spoken(records)) + 4
-    assert outcome.calls == len(model_calls(records)) >= 10
+    assert outcome.calls == len(model_calls(records)) > 10
 
 
 @pytest.mark.parametrize("wire", ["gemini", "groq"])

@@ -196,7 +196,7 @@ async def test_a_condition_that_was_taken_out_of_the_settings_ends_nobody(tmp_pa
             await back.expects_echo("still here")
 
 
-async def test_many_sessions_are_taken_up_while_their_participants_come_back(tmp_path: Path):
+async def test_many_sessions_are_resumed_while_their_participants_come_back(tmp_path: Path):
     async with serving(tmp_path) as server:
         ids = [await start(server) for _ in range(30)]
         for each in ids:
@@ -207,7 +207,7 @@ async def test_many_sessions_are_taken_up_while_their_participants_come_back(tmp
         async with asyncio.TaskGroup() as tasks:
             for each in ids[::2]:
                 tasks.create_task(_comes_back(server, each))
-        while not all(_is_taken_up(server, each) for each in ids):
+        while not all(_is_resumed(server, each) for each in ids):
             await asyncio.sleep(0.02)
 
 
@@ -216,7 +216,7 @@ async def _comes_back(server: Server, session_id: str) -> None:
         await participant.expects_echo("hello")
 
 
-def _is_taken_up(server: Server, session_id: str) -> bool:
+def _is_resumed(server: Server, session_id: str) -> bool:
     return [type(record.event) for record in server.log_of(session_id)].count(SessionResumed) == 1
 
 
@@ -267,7 +267,7 @@ async def test_whatever_the_checkpoint_says_a_session_goes_on(tmp_path: Path, te
 
 
 async def test_a_log_that_cannot_be_read_keeps_no_other_from_going_on_and_is_tried_again(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(hub, "TAKE_UP_AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(hub, "RESUME_AGAIN_SECONDS", 0.1)
     async with serving(tmp_path) as server, ours(server) as one, ours(server) as other:
         for participant in (one, other):
             await participant.posts("hello")

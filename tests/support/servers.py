@@ -8,9 +8,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from server.serving import uvicorn_config
 from server.settings import ServerSettings
 from simulation.codec import Record
 from simulation.events import SessionEnded
+from simulation.runtime.clock import wall_time
 
 QUICK = {
     "messages_per_minute": 0,
@@ -67,11 +69,21 @@ class Server:
 @asynccontextmanager
 async def serving(folder: Path, *, settings: dict[str, Any] | None = None, **changes: Any) -> AsyncIterator[Server]:
     """Serve an experiment (the seed's, quick, with `changes`) on a free port while the block runs."""
-    experiment = load_experiment(write_settings(folder / "config", **(QUICK | changes)))
+    write_settings(folder / "config", **(QUICK | changes))
+    async with serving_as_it_is(folder, settings=settings) as server:
+        yield server
+
+
+@asynccontextmanager
+async def serving_as_it_is(
+    folder: Path, *, settings: dict[str, Any] | None = None, wall: Callable[[], datetime] = wall_time
+) -> AsyncIterator[Server]:
+    """Serve the experiment in `folder`/config while the block runs; `wall` is the world's clock."""
+    experiment = load_experiment(folder / "config")
     values = {"log_dir": folder / "logs", "data_dir": folder / "data", **(settings or {})}
     server_settings = ServerSettings(_env_file=None, **values)
     listener = listening_socket("127.0.0.1", 0)
-    app = create_app(server_settings, models.settled(server_settings, experiment).experiment)
+    app = create_app(server_settings, models.settled(server_settings, experiment).experiment, wall)
     server = ChatroomServer(uvicorn_config(app, server_settings))
     server.capture_signals = no_signals  # type: ignore[method-assign]
     with listener:
