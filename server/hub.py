@@ -4,7 +4,7 @@ are over, stand in the index (`experiments.store`).
 A session begins when its participant's first connection is attached, not when it was started: nobody's time runs while
 their browser loads. One connection speaks for a participant, the newest; the one before is told and closed.
 
-A server that stops ends nobody: it lays its sessions aside. The next one takes up, from their logs, those whose
+A server that stops ends nobody: it lays its sessions aside. The next one resumes, from their logs, those whose
 participant comes back, and one after another all others, since they must end some time as well.
 """
 
@@ -44,8 +44,8 @@ INDEX_SECONDS = 10.0
 PAUSED_SECONDS = 300
 STOP_SECONDS = 5.0
 """How long a stopping server waits for its sessions' last records."""
-TAKE_UP_AGAIN_SECONDS = 5.0
-TAKEN_UP_AT_ONCE = 8
+RESUME_AGAIN_SECONDS = 5.0
+RESUMED_AT_ONCE = 8
 CHECKPOINT_BEATS = 2
 """Every so many beats of the pulse, how old the sessions are is written down."""
 
@@ -80,7 +80,7 @@ class Hub:
         self._wall = wall
         self._checkpoint = checkpoint
         self._models = models
-        self._unfinished: set[str] = set()  # those that are to be taken up, until they are
+        self._unfinished: set[str] = set()  # those that are to be resumed, until they are
         self._ages: dict[str, Age] = {}  # theirs
         self._live: dict[str, _Live] = {}
         self._doors: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -103,17 +103,17 @@ class Hub:
     # The server's life
 
     async def run(self, unfinished: Iterable[str] = ()) -> None:
-        """Own the sessions' tasks until `stop`. `unfinished` are the ids of those that are to be taken up."""
+        """Own the sessions' tasks until `stop`. `unfinished` are the ids of those that are to be resumed."""
         waiting = [*unfinished]
         self._unfinished = {*waiting}
         self._ages = {each: age for each in waiting if (age := self._checkpoint.ages.get(each)) is not None}
         pulse = Pulse(self._clock, self._wall, on_jump=self._clock_jumped, on_beat=self._beat)
         async with asyncio.TaskGroup() as self._tasks:
             beating = self._tasks.create_task(pulse.run(), name="pulse")
-            taking_up = self._tasks.create_task(self._take_up(waiting), name="taking up")
+            resuming = self._tasks.create_task(self._resume_all(waiting), name="resuming")
             await self._all_gone.wait()
             beating.cancel()
-            taking_up.cancel()
+            resuming.cancel()
 
     async def stop(self) -> None:
         """Lay every session aside, and wait until its log has everything, but not for ever."""
@@ -132,29 +132,29 @@ class Hub:
         await self._keep(ages)
         self._all_gone.set()
 
-    async def _take_up(self, session_ids: Iterable[str]) -> None:
-        """Take up the sessions that the last server had, those whose participants come back first before that."""
+    async def _resume_all(self, session_ids: Iterable[str]) -> None:
+        """Resume the sessions that the last server had, those whose participants come back first before that."""
         waiting = [*session_ids]
         if waiting:
             logger.info("%d sessions go on that the last server had", len(waiting))
         while waiting:
             left: list[str] = []
-            for start in range(0, len(waiting), TAKEN_UP_AT_ONCE):
-                some = waiting[start : start + TAKEN_UP_AT_ONCE]
+            for start in range(0, len(waiting), RESUMED_AT_ONCE):
+                some = waiting[start : start + RESUMED_AT_ONCE]
                 async with asyncio.TaskGroup() as tasks:
-                    settled = {each: tasks.create_task(self._is_settled(each)) for each in some}
-                left += [each for each, is_settled in settled.items() if not is_settled.result()]
+                    tried = {each: tasks.create_task(self._is_done_with(each)) for each in some}
+                left += [each for each, is_done_with in tried.items() if not is_done_with.result()]
             waiting = left
-            await asyncio.sleep(TAKE_UP_AGAIN_SECONDS if waiting else 0)
+            await asyncio.sleep(RESUME_AGAIN_SECONDS if waiting else 0)
 
-    async def _is_settled(self, session_id: str) -> bool:
-        """Take up a session; return whether that need not be tried again."""
+    async def _is_done_with(self, session_id: str) -> bool:
+        """Resume a session; return whether that need not be tried again."""
         try:
             await self.session(session_id)
         except SocketRefused as refused:
             return refused.close_code != Close.OVERLOADED
-        except Exception as error:  # task boundary: one session that cannot be taken up is no other's loss
-            logger.error("session %s could not be taken up", session_id[:8], exc_info=error)
+        except Exception as error:  # task boundary: one session that cannot be resumed is no other's loss
+            logger.error("session %s could not be resumed", session_id[:8], exc_info=error)
         return True
 
     def _clock_jumped(self, seconds: float) -> None:
@@ -165,8 +165,11 @@ class Hub:
         self._on_beat(late)
         self._beats += 1
         is_free = self._writing is None or self._writing.done()
-        ages = self._all_ages()
-        if self._beats % CHECKPOINT_BEATS == 0 and is_free and (ages or self._has_ages):
+        if self._beats % CHECKPOINT_BEATS == 0 and is_free:
+            self._begin_to_keep(self._all_ages())
+
+    def _begin_to_keep(self, ages: dict[str, Age]) -> None:
+        if ages or self._has_ages:
             assert self._tasks is not None
             self._writing = self._tasks.create_task(self._keep(ages), name="checkpoint")
 
@@ -214,7 +217,7 @@ class Hub:
     # Connections
 
     async def session(self, session_id: str) -> SimulationSession:
-        """Return the session that a connection asks for, begun or taken up if need be; raise SocketRefused."""
+        """Return the session that a connection asks for, begun or resumed if need be; raise SocketRefused."""
         if (session := self._running(session_id)) is not None:
             return session
         try:
@@ -250,23 +253,23 @@ class Hub:
         live.connections += 1
         return live.connections
 
-    # Beginning and taking up
+    # Beginning and resuming
 
     async def _begin(self, session_id: str) -> SimulationSession:
         self._refuse_if_stopping()
         if session_id in self._unfinished:  # the index has said so, for all of them at once
-            return await self._taken_up(session_id)
+            return await self._resume(session_id)
         reserved = await self._sessions.begin(session_id)
         if reserved is None:
             raise SocketRefused(Close.UNKNOWN, "unknown session")
         if reserved.state == OVER:
             raise SocketRefused(Close.ENDED, "session over")
         if reserved.state == LIVE:
-            return await self._taken_up(session_id)
+            return await self._resume(session_id)
         try:
             return self._begun(self._first_record(reserved))
         except LogExists:  # it has begun, and the index has missed that
-            return await self._taken_up(session_id)
+            return await self._resume(session_id)
         except SocketRefused:
             await self._sessions.unbegun(session_id)
             raise
@@ -295,26 +298,26 @@ class Hub:
             if_it_fails.pop_all()
         return self._let_run(session)
 
-    async def _taken_up(self, session_id: str) -> SimulationSession:
+    async def _resume(self, session_id: str) -> SimulationSession:
         """Go on with a session that another server has begun. Its log is read in a thread: others go on meanwhile."""
         try:
             found = await asyncio.to_thread(self._resumed, session_id)
         except CannotResume as error:
             await self._sessions.ended(session_id, error.end_reason)
-            self._settled(session_id)
+            self._forget_unfinished(session_id)
             raise SocketRefused(Close.ENDED, "session over") from error
         with contextlib.ExitStack() as if_it_fails:
             if_it_fails.callback(found.log.close)
             reserved = await self._sessions.begin(session_id) if isinstance(found, NotBegun) else None
             self._refuse_if_stopping()  # told so meanwhile
             if_it_fails.pop_all()
-        self._settled(session_id)
+        self._forget_unfinished(session_id)
         if isinstance(found, Resumed):
             return self._let_run(found.session)
         assert reserved is not None, "whose log is there is in the index"
         return self._new(self._first_record(reserved), found.log)
 
-    def _settled(self, session_id: str) -> None:
+    def _forget_unfinished(self, session_id: str) -> None:
         self._unfinished.discard(session_id)
         self._ages.pop(session_id, None)
 

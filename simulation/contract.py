@@ -22,6 +22,9 @@ class Core(Protocol):
     """Pure: no clock, no I/O, no randomness but from its session's seed."""
 
     @property
+    def session_id(self) -> str: ...
+
+    @property
     def wake_at(self) -> float | None:
         """The next moment (seconds since the session's start) at which something comes due; None: nothing does."""
         ...

@@ -113,6 +113,10 @@ class Room:
     # What the runtime calls
 
     @property
+    def session_id(self) -> str:
+        return self.state.start.session_id
+
+    @property
     def wake_at(self) -> float | None:
         """The next moment (seconds) at which something comes due; None once the session is over."""
         return None if self.state.end_reason is not None else self._next_due_at()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -36,19 +37,19 @@ class Provider(Protocol):
     async def close(self) -> None: ...
 
 
-class LocalProvider:
+class LocalProvider(ABC):
     """A provider in this process, with no line to be broken and nothing to be let go of."""
 
     problem: str | None = None
 
-    def for_session(self, start: SessionStarted) -> LanguageModel:
-        raise NotImplementedError
+    @abstractmethod
+    def for_session(self, start: SessionStarted) -> LanguageModel: ...
 
     def for_session_so_far(self, start: SessionStarted, spent: Spent) -> LanguageModel:
         """Nothing costs anything here."""
         return self.for_session(start)
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 (whoever holds nothing has nothing to add)
         """Nothing is held."""
 
 

@@ -30,7 +30,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from traceback import format_exception_only
-from typing import Any, Generic, Protocol, TypeVar, assert_never
+from typing import Any, Generic, NotRequired, Protocol, TypedDict, TypeVar, Unpack, assert_never
 
 from simulation.codec import Record, encode
 from simulation.contract import Core, LoggedEvent, Step
@@ -79,16 +79,26 @@ class Observer(Protocol):
 CoreType = TypeVar("CoreType", bound=Core)
 
 
-class CoreSession(Generic[CoreType]):
-    """What both kinds of session have. `first` is written before anything else; `written` and `elapsed` are the number
-    and the moment (seconds) of the records that the log holds already.
+class Wiring(TypedDict):
+    """What a session is given beside its core. `first` is written before anything else; `written` and `elapsed` are the
+    number and the moment (seconds) of the records that the log holds already.
     """
+
+    model: LanguageModel
+    clock: Clock
+    log: LogSink
+    first: NotRequired[tuple[LoggedEvent, ...]]
+    written: NotRequired[int]
+    elapsed: NotRequired[float]
+
+
+class CoreSession(Generic[CoreType]):
+    """What both kinds of session have."""
 
     def __init__(
         self,
         core: CoreType,
         *,
-        session_id: str,
         model: LanguageModel,
         clock: Clock,
         log: LogSink,
@@ -96,7 +106,7 @@ class CoreSession(Generic[CoreType]):
         written: int = 0,
         elapsed: float = 0.0,
     ) -> None:
-        self.session_id = session_id
+        self.session_id = core.session_id
         self.end_reason: str | None = None
         self.core = core
         self._model = model
@@ -338,27 +348,8 @@ class CoreSession(Generic[CoreType]):
 class SimulationSession(CoreSession[Room]):
     """A chat session, made by `begin` or `resume`; `transcript` is what the participant may see."""
 
-    def __init__(
-        self,
-        room: Room,
-        *,
-        model: LanguageModel,
-        clock: Clock,
-        log: LogSink,
-        first: tuple[LoggedEvent, ...] = (),
-        written: int = 0,
-        elapsed: float = 0.0,
-    ) -> None:
-        super().__init__(
-            room,
-            session_id=room.state.start.session_id,
-            model=model,
-            clock=clock,
-            log=log,
-            first=first,
-            written=written,
-            elapsed=elapsed,
-        )
+    def __init__(self, room: Room, **wiring: Unpack[Wiring]) -> None:
+        super().__init__(room, **wiring)
         self.transcript: list[Record] = []
         self._unkept_since: float | None = None
         self._stalled_at: float | None = None

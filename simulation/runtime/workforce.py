@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Unpack
 
 from simulation.codec import Record
-from simulation.contract import LoggedEvent
 from simulation.effects import Effect, Refuse
 from simulation.errors import SimulationError
 from simulation.events import SessionEnded
 from simulation.generation import LanguageModel
 from simulation.inputs import Reopened
 from simulation.runtime.clock import Clock
-from simulation.runtime.session import CoreSession, LogSink
+from simulation.runtime.session import CoreSession, LogSink, Wiring
 from simulation.workforce.core import OBJECTIONS, Workforce
 from simulation.workforce.events import RoundCompleted, RoundFailed, WorkforceStarted
 from simulation.workforce.hooks import Hooks
@@ -27,27 +27,8 @@ from simulation.workforce.inputs import RoundRequested
 class WorkforceSession(CoreSession[Workforce]):
     """Made by `begin` or `reopen`."""
 
-    def __init__(
-        self,
-        core: Workforce,
-        *,
-        model: LanguageModel,
-        clock: Clock,
-        log: LogSink,
-        first: tuple[LoggedEvent, ...] = (),
-        written: int = 0,
-        elapsed: float = 0.0,
-    ) -> None:
-        super().__init__(
-            core,
-            session_id=core.state.start.session_id,
-            model=model,
-            clock=clock,
-            log=log,
-            first=first,
-            written=written,
-            elapsed=elapsed,
-        )
+    def __init__(self, core: Workforce, **wiring: Unpack[Wiring]) -> None:
+        super().__init__(core, **wiring)
         self._waiting: list[asyncio.Future[None]] = []
         self._refusal: str | None = None
 

@@ -96,6 +96,10 @@ class Workforce:
     # What the runtime calls
 
     @property
+    def session_id(self) -> str:
+        return self.state.start.session_id
+
+    @property
     def wake_at(self) -> float | None:
         """Nothing comes due by itself."""
         return None
