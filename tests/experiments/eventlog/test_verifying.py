@@ -17,7 +17,8 @@ from experiments.errors import NoLog
 from experiments.eventlog.append import Committer
 from experiments.eventlog.chain import BEFORE_THE_FIRST, Chain, erased, seal_of
 from experiments.eventlog.folder import LogFolder
-from experiments.eventlog.verifying import Damage, verify
+from experiments.eventlog.inquiry import Damage
+from experiments.eventlog.verifying import verify
 
 SESSION = "6f1d4c1e-4b0a-4d5e-9d7a-2f1b3c4d5e6f"
 
