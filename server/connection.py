@@ -96,11 +96,15 @@ class Connection:
         self._typing: dict[str, Timer] = {}
         self._heartbeat: asyncio.TimerHandle | None = None
 
+    def begin(self) -> None:
+        """Have the client told what comes first, and from now on what becomes of the session. `run` is to follow."""
+        self._greet()
+        self._session.observe(self)
+
     async def run(self) -> None:
-        """Serve the socket, for which this observes the session already, until either side closes it."""
+        """Serve the socket until either side closes it."""
         code: int | None = None
         try:
-            self._greet()
             async with asyncio.TaskGroup() as tasks:
                 self._writer = tasks.create_task(self._write(), name="writer")
                 reader = tasks.create_task(self._read(), name="reader")

@@ -240,9 +240,9 @@ class Hub:
         return self._live[session_id].allowance
 
     def attach(self, session_id: str, connection: Connection, *, resumable: bool) -> None:
-        """Let `connection`, which is to be run now, speak for the participant, and hear all that follows from that."""
+        """Let `connection`, which is to be run now, speak for the participant, and tell all that follows from that."""
         live = self._live[session_id]
-        live.session.observe(connection)
+        connection.begin()
         if live.connection is not None:
             live.connection.close(Close.OPENED_ELSEWHERE, "opened elsewhere")
         live.connection = connection
