@@ -311,8 +311,13 @@ class Room:
     def _reopened(self, reopened: Reopened, now: float) -> None:
         """Go on from the log: what was written stands, what was asked and not answered is asked again."""
         self._emit(SessionResumed(elapsed=now, gap_seconds=reopened.gap_seconds))
-        self._begin_triggered_stimuli(now)  # these two have been done, unless a step was cut short
+        for number in tuple(
+            self.state.stimuli_without_text.values()
+        ):  # these have been done, unless a step was cut short
+            self._begin_stimulus(number, now)
+        self._begin_triggered_stimuli(now)
         self._draw_reaction(now)
+        self._serve_waiting(now)
         for turn in tuple(self.state.turns.values()):
             if turn.answered is None and turn.planned.act != Act.REACTION:
                 self._ask(turn.planned)

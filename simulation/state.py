@@ -67,7 +67,8 @@ class SessionState:
 
     `degraded_at` is since when the model gives no answers, `model_answered_at` when it last gave one; `failing_since`
     is when the first turn came to nothing since an agent last spoke, `failures` how many have; `served_models` are
-    pairs of the model asked and another that answered. `stimuli_begun` are their numbers, from 1. `connections` is the
+    pairs of the model asked and another that answered. `stimuli_begun` are their numbers, from 1, and
+    `stimuli_without_text`, by turn, those that come between two records of one step. `connections` is the
     highest number that a connection has had.
 
     `lost_at` is since when nobody is connected, `is_lost_by_us` whether that is the server's doing; `paused_at` since
@@ -102,6 +103,7 @@ class SessionState:
     failures: int = 0
     served_models: set[tuple[str, str]] = field(default_factory=set)
     stimuli_begun: set[int] = field(default_factory=set)
+    stimuli_without_text: dict[str, int] = field(default_factory=dict)
     end_reason: str | None = None
 
     @property
@@ -138,6 +140,7 @@ def apply(state: SessionState, event: AnyEvent) -> SessionState:  # noqa: C901  
             _planned(state, event)
         case StimulusBegun():
             state.stimuli_begun.add(event.number)
+            state.stimuli_without_text[event.turn_id] = event.number
         case TurnAnswered():
             _answered(state, event)
         case TurnDeferred():
@@ -264,6 +267,7 @@ def _count(state: SessionState, event: TurnPlanned | TurnDeferred) -> None:
 
 def _answered(state: SessionState, event: TurnAnswered) -> None:
     turn = state.turns[event.turn_id]
+    state.stimuli_without_text.pop(event.turn_id, None)
     state.turns[event.turn_id] = Turn(turn.planned, turn.seen, event, event.appears_at)
 
 

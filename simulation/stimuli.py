@@ -34,7 +34,9 @@ def is_triggered(stimulus: Stimulus, state: SessionState) -> bool:
 
 
 def turn_of(state: SessionState, number: int, now: float) -> Iterator[AnyEvent]:
-    """Yield what happens when stimulus `number` (from 1) begins: its turn, planned and answered at once."""
+    """Yield what happens when stimulus `number` (from 1) begins: its turn, planned and answered at once. Of one that a
+    crash has cut short in between, yield what is missing.
+    """
     stimulus, timing = state.parameters.stimuli[number - 1], state.parameters.timing
     turn_id = f"stimulus-{number}"
     last = state.messages[-1] if state.messages else None
@@ -44,18 +46,20 @@ def turn_of(state: SessionState, number: int, now: float) -> Iterator[AnyEvent]:
         reads = pacing.reading_seconds(timing, USUAL_PACE, len(last.content))
     types_at = round(now + reads, MILLISECONDS)
     appears_at = round(types_at + _typing_seconds(stimulus, timing), MILLISECONDS)
-    yield StimulusBegun(elapsed=now, number=number, turn_id=turn_id, trigger=stimulus.trigger)
-    yield TurnPlanned(
-        elapsed=now,
-        turn_id=turn_id,
-        agent_name=stimulus.agent,
-        cause=Cause.STIMULUS,
-        act=Act.REPLY if quoted else Act.MESSAGE,
-        target=quoted,
-        drawn_at=now,
-        pace=USUAL_PACE,
-        reading_seconds=reads,
-    )
+    if number not in state.stimuli_begun:
+        yield StimulusBegun(elapsed=now, number=number, turn_id=turn_id, trigger=stimulus.trigger)
+    if turn_id not in state.turns:
+        yield TurnPlanned(
+            elapsed=now,
+            turn_id=turn_id,
+            agent_name=stimulus.agent,
+            cause=Cause.STIMULUS,
+            act=Act.REPLY if quoted else Act.MESSAGE,
+            target=quoted,
+            drawn_at=now,
+            pace=USUAL_PACE,
+            reading_seconds=reads,
+        )
     yield TurnAnswered(
         elapsed=now,
         turn_id=turn_id,

@@ -8,6 +8,7 @@ import pytest
 from chatrooms import Chat
 
 from experiments.replay import replay
+from simulation import casting
 from simulation.codec import decode
 from simulation.effects import Generate, ShowTyping
 from simulation.events import (
@@ -18,6 +19,7 @@ from simulation.events import (
     MessageReported,
     MessagesSeen,
     SessionResumed,
+    StimulusBegun,
     TurnDeferred,
     TurnDropped,
     TurnPlanned,
@@ -31,7 +33,7 @@ from simulation.inputs import (
 )
 from simulation.parameters import Stimulus, Timing
 from simulation.room import Room
-from simulation.state import rebuild
+from simulation.state import SessionState, rebuild
 
 LIVELY = {"messages_per_minute": 30.0, "user_response_probability": 1.0, "timing": Timing(), "duration_seconds": 300.0}
 
@@ -57,6 +59,11 @@ def taken_up(chat: Chat, count: int, *, gap: float = 30.0, at: float | None = No
 
 def pending(chat: Chat) -> set[str]:
     return {turn.planned.turn_id for turn in chat.room.state.turns.values()}
+
+
+def free_for_whoever_waits(state: SessionState) -> list[str]:
+    """The agents who have nothing to do though a turn waits for them, or for anybody."""
+    return [name for name in casting.free_agents(state) if state.waiting.get(name) or state.waiting.get(None)]
 
 
 class TestTakenUp:
@@ -129,6 +136,33 @@ class TestTakenUp:
         again.connects(connection=2)
         again.runs_until(60.0)
         assert [message.content for message in again.messages].count("Look at this") == 1
+
+    @pytest.mark.parametrize(
+        "trigger", [{"at_seconds": 20.0}, {"after_messages": 2}, {"on": "first_participant_message"}]
+    )
+    def test_a_stimulus_in_the_middle_of_which_a_crash_came_has_its_text_and_no_other(self, trigger):
+        stimulus = Stimulus(agent="Alice", content="Look at this", **trigger)
+        whole = lively(stimuli=(stimulus,))
+        whole.runs_until(60.0)
+        begun = next(n for n, event in enumerate(whole.events) if isinstance(event, StimulusBegun))
+        for count in range(begun, begun + 4):
+            again = taken_up(whole, count)
+            again.connects(connection=2)
+            again.runs_until(again.now + 60)
+            (shown,) = (message for message in again.messages if message.turn_id == "stimulus-1")
+            assert (shown.content, shown.source) == ("Look at this", "stimulus")
+            assert len(again.of(StimulusBegun)) == 1
+            assert "stimulus-1" not in {request.turn_id for request in again.requests}
+            assert replay([decode(line) for line in again.log()]).difference is None
+
+    def test_a_turn_that_waited_for_whoever_a_crash_has_freed_is_served(self):
+        whole = lively(user_response_probability=1.0, messages_per_minute=60.0)
+        whole.runs_until(60.0)
+        for count, event in enumerate(whole.events[:-1], start=1):
+            if isinstance(event, MessagePosted) and isinstance(whole.events[count], TurnPlanned):
+                again = taken_up(whole, count)
+                if again.room.state.waiting:
+                    assert not free_for_whoever_waits(again.room.state)
 
     def test_the_participant_has_time_to_come_back_and_no_more(self):
         for grace, expected in ((120, 120), (0, 60)):
