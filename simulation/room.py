@@ -311,16 +311,18 @@ class Room:
     def _reopened(self, reopened: Reopened, now: float) -> None:
         """Go on from the log: what was written stands, what was asked and not answered is asked again."""
         self._emit(SessionResumed(elapsed=now, gap_seconds=reopened.gap_seconds))
-        for number in tuple(
-            self.state.stimuli_without_text.values()
-        ):  # these have been done, unless a step was cut short
+        for planned in [turn.planned for turn in self.state.turns.values() if turn.answered is None]:
+            if planned.act != Act.REACTION and planned.cause != Cause.STIMULUS:
+                self._ask(planned)
+        self._finish_what_was_cut_short(now)
+
+    def _finish_what_was_cut_short(self, now: float) -> None:
+        """Do what a step of several records has done already, unless a crash came between them."""
+        for number in tuple(self.state.stimuli_without_text.values()):
             self._begin_stimulus(number, now)
         self._begin_triggered_stimuli(now)
         self._draw_reaction(now)
         self._serve_waiting(now)
-        for turn in tuple(self.state.turns.values()):
-            if turn.answered is None and turn.planned.act != Act.REACTION:
-                self._ask(turn.planned)
 
     def _participant_disconnected(self, disconnected: ParticipantDisconnected, now: float) -> None:
         # The late death of a connection that another has replaced changes nothing.

@@ -117,6 +117,7 @@ class TestTakenUp:
         before = chat.events.index(chat.of(MessagePosted)[0]) + 1
         again = taken_up(chat, before)
         assert [turn.cause for turn in again.of(TurnPlanned)] == [Cause.REACTION]
+        assert [request.turn_id for request in again.requests] == ["turn-1"]
 
     def test_a_draw_that_was_made_is_not_made_again(self):
         chat = Chat(user_response_probability=1, model=lambda _: None)
