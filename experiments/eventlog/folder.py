@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 from experiments.errors import LogError, LogExists, LogMissing
 from experiments.eventlog.append import BufferedLog, Committer, DirectLog, SealedLog, sync_folder
 from experiments.eventlog.chain import BEFORE_THE_FIRST, Chain, no_salt
-from experiments.eventlog.reader import read_records
+from experiments.eventlog.reader import read_as_written, read_records
 from experiments.eventlog.repair import last_hash, repair
 from simulation.codec import Record
 from simulation.runtime.session import LogSink
@@ -66,11 +66,14 @@ class LogFolder:
             raise LogError(path, f"cannot be created: {error.strerror}") from error
 
     def reopen(self, session_id: str, timestamp: Callable[[], str]) -> Reopened:
-        """Repair a log if it needs it and return its records, with the sink to go on writing."""
+        """Repair a log if its end is torn and return its records, with the sink to go on writing; raise LogError, and
+        of its kinds DamagedLog if it is not as it was written.
+        """
         path = self.file(session_id)
         try:
-            repair(path, timestamp)
-            records = list(read_records(path))
+            records = list(read_as_written(path))  # before it is repaired: what was changed stays as it is
+            if repair(path, timestamp) is not None:
+                records = list(read_records(path))
             chain = Chain(last_hash(path) or BEFORE_THE_FIRST)
             return Reopened(records, self._sink(self._opened(path), chain, is_new=False))
         except FileNotFoundError:

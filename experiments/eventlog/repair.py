@@ -1,7 +1,8 @@
 """A torn tail: bytes after the last newline, left by a crash in the middle of a write.
 
 Nobody was told of them, since a record is shown only once it is kept. They are moved to `{name}.torn-{n}` beside the
-log, and the log says so itself in a `log_repaired` record.
+log, and the log says so itself in a `log_repaired` record. Where no more than the newline of a whole record is lacking,
+that is written: with it the log is what it was to be.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from experiments.eventlog.chain import BEFORE_THE_FIRST, Chain, seal_of
 from experiments.eventlog.reader import end_of_last_line, last_line, line_before, record_in
@@ -18,12 +20,16 @@ from simulation.events import LogRepaired, SessionEnded
 
 
 def repair(path: Path, timestamp: Callable[[], str]) -> LogRepaired | None:
-    """Move a torn tail out of the log at `path`; return what was done, or None if nothing had to be."""
+    """Move a torn tail out of the log at `path`; return what was moved, or None if nothing had to be."""
     with path.open("r+b") as log:
         end = end_of_last_line(log, log.seek(0, os.SEEK_END))
         log.seek(end)
         torn = log.read()
         if not torn:
+            return None
+        if seal_of(torn) is not None:
+            log.write(b"\n")
+            _sync(log)
             return None
         moved_to = _keep_beside(path, torn)
         log.truncate(end)
@@ -33,9 +39,13 @@ def repair(path: Path, timestamp: Callable[[], str]) -> LogRepaired | None:
         if last is not None and not isinstance(last.event, SessionEnded):
             log.seek(end)
             log.write(_chain_after(line).sealed(encode(Record(last.seq + 1, timestamp(), event))))
-        log.flush()
-        os.fsync(log.fileno())
+        _sync(log)
         return event
+
+
+def _sync(log: BinaryIO) -> None:
+    log.flush()
+    os.fsync(log.fileno())
 
 
 def last_hash(path: Path) -> bytes | None:

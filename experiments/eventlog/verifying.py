@@ -74,6 +74,9 @@ def _torn(lines: Lines, torn: bytes) -> Iterator[Damage]:
     if seal is not None and seal.hash == linked(before, seal.digest):
         text = f"changed: the line's end of record {number:,} is another byte; the record is what was written"
         yield Damage(line, number, "changed", text)
+    elif (whole := seal_of(torn)) is not None and whole.hash == linked(before, whole.digest):
+        text = f"torn: {len(torn):,} bytes without a line's end: record {number:,}, whole; the next start adds the end"
+        yield Damage(line, number, "torn", text)
     else:
         text = f"torn: {len(torn):,} bytes without a line's end; the next start of the server moves them aside"
         yield Damage(line, None, "torn", f"{text}, and nobody was shown them")

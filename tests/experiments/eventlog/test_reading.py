@@ -11,10 +11,11 @@ from chatrooms import Chat
 
 from experiments.errors import DamagedLog, LogError
 from experiments.eventlog.append import Committer
+from experiments.eventlog.chain import Chain
 from experiments.eventlog.folder import LogFolder
 from experiments.eventlog.reader import read_records
 from experiments.eventlog.repair import repair
-from simulation.codec import decode
+from simulation.codec import Record, decode
 from simulation.events import LogRepaired
 from simulation.room import Room
 
@@ -136,6 +137,60 @@ async def test_a_log_is_repaired_when_it_is_opened_again_and_goes_on(tmp_path: P
     log.close()
     await committer.stop()
     assert len(list(read_records(path))) == len(lines) + 2
+
+
+def sealed_lines(until: float = 30) -> list[bytes]:
+    chain = Chain()
+    return [chain.sealed(line) for line in lively_lines(until)]
+
+
+def reopened(path: Path) -> list[Record]:
+    records, log = LogFolder(path.parent, "os").reopen(path.stem, lambda: NOW)
+    log.close()
+    return records
+
+
+@pytest.mark.parametrize("earlier", [0, 5, 1000])
+def test_a_log_that_is_as_it_was_written_is_opened_again_also_one_that_an_earlier_version_began(
+    tmp_path: Path, earlier: int
+):
+    chain, plain = Chain(), lively_lines(until=30)
+    lines = [*plain[:earlier], *(chain.sealed(line) for line in plain[earlier:])]
+    path = written(tmp_path, b"".join(lines))
+    assert reopened(path) == [decode(line) for line in plain]
+    assert path.read_bytes() == b"".join(lines)
+
+
+CHANGES = {
+    "a word": lambda lines: [*lines[:3], lines[3].replace(b'"elapsed":', b'"elapsed":1'), *lines[4:]],
+    "a line less": lambda lines: [*lines[:3], *lines[4:]],
+    "the first line less": lambda lines: lines[1:],
+    "a line twice": lambda lines: [*lines[:4], *lines[3:]],
+    "two lines in each other's place": lambda lines: [*lines[:3], lines[4], lines[3], *lines[5:]],
+    "a line without its hash": lambda lines: [*lines[:3], lively_lines(30)[3], *lines[4:]],
+    "the last line": lambda lines: [*lines[:-1], lines[-1].replace(b'"elapsed":', b'"elapsed":1')],
+    "the last line and its end": lambda lines: [*lines[:-1], lines[-1].replace(b'"elapsed":', b'"elapsed":1')[:-1]],
+    "another end of the last line": lambda lines: [*lines[:-1], lines[-1][:-1] + b"\r"],
+    "other ends of all lines": lambda lines: [line[:-1] + b"\r" for line in lines],
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_log_that_was_changed_is_not_opened_again_and_stays_as_it_is(tmp_path: Path, change):
+    path = written(tmp_path, b"".join(change(sealed_lines())))
+    before = path.read_bytes()
+    with pytest.raises(DamagedLog):
+        reopened(path)
+    assert path.read_bytes() == before
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_a_record_that_lacks_its_newline_alone_is_kept(tmp_path: Path):
+    lines = sealed_lines()
+    path = written(tmp_path, b"".join(lines)[:-1])
+    assert len(reopened(path)) == len(lines)
+    assert path.read_bytes() == b"".join(lines)
+    assert [*tmp_path.iterdir()] == [path]
 
 
 def test_a_log_that_cannot_be_synced_when_it_is_opened_again_leaves_no_descriptor_behind(tmp_path: Path, monkeypatch):
