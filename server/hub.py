@@ -89,7 +89,7 @@ class Hub:
         self._on_beat = on_beat
         self._beats = 0
         self._writing: asyncio.Task[None] | None = None
-        self._has_ages = False
+        self._has_ages = bool(checkpoint.ages)
 
     @property
     def model_problem(self) -> str | None:
@@ -279,6 +279,7 @@ class Hub:
             raise SocketRefused(Close.RESTARTING, "restarting")
 
     def _begun(self, start: SessionStarted) -> SimulationSession:
+        self._refuse_if_stopping()  # told so while the index was asked
         if len(self._live) >= self.capacity:
             raise SocketRefused(Close.OVERLOADED, "full")
         try:
@@ -309,7 +310,7 @@ class Hub:
         with contextlib.ExitStack() as if_it_fails:
             if_it_fails.callback(found.log.close)
             reserved = await self._sessions.begin(session_id) if isinstance(found, NotBegun) else None
-            self._refuse_if_stopping()  # told so meanwhile
+            self._refuse_if_stopping()  # told so while the log was read
             if_it_fails.pop_all()
         self._forget_unfinished(session_id)
         if isinstance(found, Resumed):

@@ -14,10 +14,13 @@ from folders import write_settings
 from participants import ours, plain, start
 from servers import Process, Server, run_command, serving
 
+from experiments.eventlog.chain import Chain
 from experiments.eventlog.checkpoint import CHECKPOINT_FILE
 from experiments.eventlog.reader import read_records
 from experiments.replay import replay
+from experiments.store.sessions import Sessions
 from server import hub
+from server.hub import Hub
 from simulation.codec import Record
 from simulation.events import (
     MessagePosted,
@@ -26,6 +29,7 @@ from simulation.events import (
     TurnPlanned,
 )
 
+SEAL = re.compile(rb',"salt":"[0-9a-f]{32}","hash":"[0-9a-f]{64}"}')
 LIVELY = {"messages_per_minute": 60, "user_response_probability": 1}
 
 
@@ -225,9 +229,56 @@ async def test_a_session_whose_model_this_server_does_not_lead_to_ends_and_its_l
         await participant.posts("hello")
         await participant.expects_echo("hello")
     path = tmp_path / "logs" / f"{participant.session_id}.json"
-    path.write_bytes(path.read_bytes().replace(b'"provider":"scripted"', b'"provider":"gemini"'))
+    path.write_bytes(as_if_written(path.read_bytes().replace(b'"provider":"scripted"', b'"provider":"gemini"')))
     async with serving(tmp_path) as server:
         assert (await server.end_of(participant.session_id)).reason == "technical"
+
+
+def as_if_written(log: bytes) -> bytes:
+    """A log with the hashes of what it says."""
+    chain = Chain()
+    return b"".join(chain.sealed(SEAL.sub(b"}", line)) for line in log.splitlines(keepends=True))
+
+
+async def test_a_log_that_was_changed_is_not_gone_on_with_and_stays_as_it_is(tmp_path: Path):
+    async with serving(tmp_path) as server, ours(server) as participant:
+        await participant.posts("I say yes")
+        await participant.expects_echo("I say yes")
+    path = tmp_path / "logs" / f"{participant.session_id}.json"
+    changed = path.read_bytes().replace(b"I say yes", b"I say noo")
+    path.write_bytes(changed)
+    async with serving(tmp_path) as server:
+        async with ours(server, participant.session_id, hello=False) as back:
+            await back.sends({"type": "hello"})
+            assert await back.reads_until_closed() == 4410
+        assert path.read_bytes() == changed
+
+
+async def test_a_server_that_is_stopped_while_a_session_begins_stops_and_leaves_that_to_the_next(
+    tmp_path: Path, monkeypatch
+):
+    is_asked, is_stopping = asyncio.Event(), asyncio.Event()
+    begins, stops = Sessions.begin, Hub.stop
+
+    async def begins_late(sessions: Sessions, session_id: str):
+        reserved = await begins(sessions, session_id)
+        is_asked.set()
+        await is_stopping.wait()
+        return reserved
+
+    async def stops_meanwhile(hub: Hub):
+        is_stopping.set()
+        await stops(hub)
+
+    monkeypatch.setattr(Sessions, "begin", begins_late)
+    monkeypatch.setattr(Hub, "stop", stops_meanwhile)
+    async with asyncio.timeout(10), serving(tmp_path) as server, ours(server, hello=False) as early:
+        await early.sends({"type": "hello"})
+        await is_asked.wait()
+    assert not list((tmp_path / "logs").glob("*.json"))
+    async with serving(tmp_path) as server, ours(server, early.session_id) as participant:
+        await participant.posts("hello")
+        await participant.expects_echo("hello")
 
 
 async def test_a_session_that_was_about_to_begin_waits_for_its_participant_as_before(tmp_path: Path):
