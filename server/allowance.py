@@ -34,6 +34,7 @@ class Allowance:
         if wait > 0:
             self._ignored += 1
         else:
+            self._ignored -= self._ignored > 0  # it was told once, and has waited
             self._count(now)
         return wait
 

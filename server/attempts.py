@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
+from limits.strategies import FixedWindowRateLimiter
 
 from experiments.errors import UnknownCredential
 from server.errors import RequestRefused
@@ -29,7 +29,7 @@ class Failures:
 
     def __init__(self, per_minute: int) -> None:
         self._limit = RateLimitItemPerMinute(per_minute) if per_minute else None
-        self._counted = MovingWindowRateLimiter(MemoryStorage())
+        self._counted = FixedWindowRateLimiter(MemoryStorage())  # the moving window never forgets a source
 
     @property
     def are_limited(self) -> bool:
@@ -50,7 +50,7 @@ class Handshakes:
 
     def __init__(self, per_minute: int) -> None:
         self._limit = RateLimitItemPerMinute(per_minute) if per_minute else None
-        self._counted = MovingWindowRateLimiter(MemoryStorage())
+        self._counted = FixedWindowRateLimiter(MemoryStorage())  # the moving window never forgets a source
 
     def count(self, session_id: str) -> bool:
         """Count one; return whether it is one too many."""

@@ -35,6 +35,8 @@ MAX_ID_CHARACTERS = 100
 MAX_MENTIONS = 100
 MAX_EMOJI_CHARACTERS = 16
 HELLO_SECONDS = 10.0
+FRAMES_FOR_HELLO = 20
+"""So many frames may a client send until it has said `hello`."""
 HEARTBEAT_SECONDS = 5.0
 SHORTEST_RETRY_SECONDS = 0.1
 
@@ -85,7 +87,7 @@ class Close(IntEnum):
     NOT_ALLOWED = (
         4401,
         False,
-        f"There was no `hello` within {HELLO_SECONDS:g} s.",
+        f"There was no `hello` within {HELLO_SECONDS:g} s, or among the first {FRAMES_FOR_HELLO} frames.",
         "Stay away: it is the client's mistake.",
     )
     UNKNOWN = 4404, False, "There is no such session.", "Start one: `POST /session/start`."

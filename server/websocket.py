@@ -61,7 +61,7 @@ async def _hello(websocket: WebSocket) -> int:
     """Wait for the first frame of `chatroom.v1` and return its `after`; whatever comes before it gets its error."""
     try:
         async with asyncio.timeout(protocol.HELLO_SECONDS):
-            while True:
+            for _ in range(protocol.FRAMES_FOR_HELLO):
                 try:
                     frame = protocol.client_frame(await _data(websocket))
                     if isinstance(frame, protocol.Hello):
@@ -70,7 +70,8 @@ async def _hello(websocket: WebSocket) -> int:
                 except BadFrame as bad:
                     await websocket.send_text(protocol.error(bad.code, bad.message, bad.client_message_id))
     except TimeoutError:
-        raise SocketRefused(Close.NOT_ALLOWED, "no hello") from None
+        pass
+    raise SocketRefused(Close.NOT_ALLOWED, "no hello")
 
 
 async def _data(websocket: WebSocket) -> bytes | None:

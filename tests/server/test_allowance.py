@@ -49,6 +49,23 @@ def test_whoever_waits_as_told_is_let_through(clock: Clock):
     assert not allowed.is_ignored
 
 
+def test_whoever_waits_as_told_is_let_through_however_long_they_write(clock: Clock):
+    allowed, taken = allowance(clock, rate=20), 0
+    while taken < 10 * MOST_IGNORED:
+        wait = allowed.take()
+        clock.now += wait
+        taken += wait == 0
+        assert not allowed.is_ignored
+
+
+def test_whoever_goes_on_and_on_faster_than_they_are_told_is_noticed(clock: Clock):
+    allowed = allowance(clock)
+    for _ in range(20 * 10):
+        allowed.take()
+        clock.now += 0.05
+    assert allowed.is_ignored
+
+
 def test_whoever_does_not_is_noticed(clock: Clock):
     allowed = allowance(clock)
     for _ in range(5 + MOST_IGNORED):

@@ -276,6 +276,10 @@ async def test_a_socket_that_never_says_anything_is_closed_and_one_that_leaves_e
             assert await silent.reads_until_closed() == 4401
         async with ours(server, hello=False):
             pass
+        async with ours(server, hello=False) as talker:
+            for _ in range(protocol.FRAMES_FOR_HELLO):
+                await talker.sends({})
+            assert await talker.reads_until_closed() == 4401
         async with ours(server, hello=False) as big:
             await big.sends("x" * 65 * 1024)
             assert await big.reads_until_closed() == 1009
