@@ -26,6 +26,8 @@ MAX_HANDSHAKE_LINE = 8_000
 
 ABORT = "chatroom.abort"
 """The ASGI extension with which a socket is dropped at once."""
+MOST_UNREAD_BYTES = 256 * 1024
+"""Of pongs. What we send ourselves waits before it comes to that."""
 CLOSING_SECONDS = 1.0
 """What a client has to take the goodbye of a server that stops."""
 
@@ -37,6 +39,12 @@ class GuardedSocket(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if hasattr(self, "scope"):
             self.scope["extensions"][ABORT] = {"abort": self.transport.abort}
+
+    def handle_ping(self) -> None:
+        """Pongs are not held back as frames are: whoever pings and reads nothing would fill the memory with them."""
+        super().handle_ping()
+        if self.transport.get_write_buffer_size() > MOST_UNREAD_BYTES:
+            self.transport.abort()
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
-from participants import ours
+from participants import ours, start
 from servers import serving
 from starlette.types import Message
 
@@ -85,6 +85,27 @@ async def test_a_socket_is_patiently_waited_for(tmp_path: Path, monkeypatch):
         await asyncio.sleep(0.5)
         await participant.posts("hi")
         await participant.expects_echo("hi")
+
+
+async def test_whoever_pings_and_reads_nothing_is_dropped(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("server.serving.PING_SECONDS", 600)  # whoever reads nothing answers none of ours
+    hello, ping = b'{"type":"hello"}', bytes(125)
+    frames = bytes([0x81, 0x80 | len(hello), 0, 0, 0, 0]) + hello
+    pings = (bytes([0x89, 0x80 | len(ping), 0, 0, 0, 0]) + ping) * 1000
+    async with serving(tmp_path) as server, connected(server) as (reader, writer):
+        path = b"/ws/" + (await start(server)).encode()
+        writer.write(HANDSHAKE.replace(b"/ws/x", path) + b"Sec-WebSocket-Protocol: chatroom.v1\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(frames)
+        await reader.readuntil(b"backlog_end")
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(writes_for_ever(writer, pings), 30)
+
+
+async def writes_for_ever(writer: asyncio.StreamWriter, data: bytes) -> None:
+    while True:
+        writer.write(data)
+        await writer.drain()
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path, monkeypatch):
