@@ -15,6 +15,9 @@ Invariants
 
 * Lines reach the file in the order of `append`, each of them once, also when the disk is full half-way through one:
   what was not written stays in memory and is tried again, and nobody is told of it until then.
+* What a failed sync was to carry is written again before the next one. Linux forgets after such a failure that it was
+  not written, and the next sync succeeds all the same (Rebello et al. 2020, "Can Applications Recover from fsync
+  Failures?", USENIX ATC).
 * A log is closed after everything appended to it is kept, and takes nothing afterwards (ValueError, as files do).
 """
 
@@ -53,6 +56,8 @@ class _Pending:
         self.descriptor = descriptor
         self.kept: list[Kept] = []
         self._unwritten: list[bytes] = []
+        self._written: list[bytes] = []  # since it was last said that everything is safe
+        self._is_doubtful = False
 
     def add(self, lines: bytes, kept: Kept) -> None:
         self._unwritten.append(lines)
@@ -60,13 +65,30 @@ class _Pending:
 
     def write(self) -> None:
         """Hand everything to the operating system; OSError leaves what it did not take."""
+        if self._is_doubtful:
+            self._take_back()
         while self._unwritten:
             lines = b"".join(self._unwritten)
             self._unwritten = [lines]
             written = os.write(self.descriptor, lines)
             self._unwritten = [lines[written:]] if written < len(lines) else []
+            self._written.append(lines[:written])
+
+    def sync(self) -> None:
+        self._is_doubtful = True
+        _sync(self.descriptor)
+        self._is_doubtful = False
+
+    def _take_back(self) -> None:
+        """Cut off what a failed sync has left in doubt, to write it again."""
+        size = os.fstat(self.descriptor).st_size
+        os.ftruncate(self.descriptor, size - sum(map(len, self._written)))
+        self._unwritten, self._written = [*self._written, *self._unwritten], []
+        self._is_doubtful = False
 
     def take_kept(self) -> list[Kept]:
+        """Return whom to tell that everything is safe."""
+        self._written.clear()
         kept, self.kept = self.kept, []
         return kept
 
@@ -244,7 +266,7 @@ class _DurableLog:
         if not self.pending.kept:
             return
         self.pending.write()
-        _sync(self.pending.descriptor)
+        self.pending.sync()
         if self._new_in is not None:
             sync_folder(self._new_in)
             self._new_in = None

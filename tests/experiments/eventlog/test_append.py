@@ -168,6 +168,32 @@ async def test_a_full_disk_loses_nothing_and_tells_nobody_before_it_is_over(fold
     log.close()
 
 
+async def test_what_a_failed_sync_was_to_carry_is_written_again(tmp_path: Path, committer: Committer, monkeypatch):
+    """After the failure the system takes for written what the disk does not have; here that reads as zeros."""
+    monkeypatch.setattr(append, "RETRY_SECONDS", 0.01)
+    syncs, path = append._sync, tmp_path / f"{SESSION}.json"
+    failures = [OSError(5, "as arranged"), OSError(5, "once more")]
+
+    def loses_it(descriptor: int) -> None:
+        if path.stat().st_size > safe and failures:
+            path.write_bytes(path.read_bytes()[:safe] + bytes(path.stat().st_size - safe))
+            raise failures.pop()
+        syncs(descriptor)
+
+    kept, log = Kept(), LogFolder(tmp_path, "fsync", committer).create(SESSION)
+    log.append(line("first"), kept(1))
+    await kept.until(1)
+    safe = path.stat().st_size
+    monkeypatch.setattr(append, "_sync", loses_it)
+    log.append(line("second"), kept(2))
+    await kept.until(2)
+    log.append(line("third"), kept(3))
+    await kept.until(3)
+    log.close()
+    assert not failures
+    assert contents(path) == line("first") + line("second") + line("third")
+
+
 async def test_a_log_closed_on_a_full_disk_is_written_once_there_is_room(folder: LogFolder, monkeypatch):
     monkeypatch.setattr(append, "RETRY_SECONDS", 0.01)
     log, kept = folder.create(SESSION), Kept()
