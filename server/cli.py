@@ -207,7 +207,7 @@ def verify(
     """Say whether logs are as they were written. Exits 1 if not, and names the lines; nothing is changed."""
     from server.verifying import run
 
-    with _problems_told():
+    with _problems_told("what is no log was not verified"):
         if not run(logs, as_json=as_json):
             sys.exit(1)
 

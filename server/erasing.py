@@ -55,8 +55,9 @@ class Receipt(NamedTuple):
 
 
 def code_of(given: str) -> str:
-    """Return what somebody is found by: a token's link has the token in it."""
-    return parse_qs(urlsplit(given).query).get("token", [given])[0].strip()
+    """Return what somebody is found by: a token's link has the token in it. Bytes that are no text are nobody's."""
+    code = parse_qs(urlsplit(given).query).get("token", [given])[0].strip()
+    return code.encode(errors="replace").decode()
 
 
 def delete(

@@ -36,9 +36,11 @@ def run(given: Sequence[Path], *, as_json: bool) -> bool:
 
 def _logs(given: Sequence[Path], problems: list[str]) -> Iterator[Path]:
     for path in given:
-        if not path.is_dir():
+        if path.is_file() or not path.exists():
             yield path
-        elif logs := sorted(path.glob("*.json")):
+        elif not path.is_dir():
+            problems.append(f"{path}: neither a file nor a folder")
+        elif logs := sorted(each for each in path.glob("*.json") if each.is_file()):
             yield from logs
         else:
             problems.append(f"{path}: there is no log in this folder")

@@ -25,7 +25,7 @@ _ORDINARY = re.compile(rb'\{"seq":\d{1,18},"timestamp":')
 _PART_OF_SEAL = re.compile(rb'"(?:salt|hash)":"')
 _SEAL_BYTES = 140
 _END = b'"event_type":"session_end"'
-_LONGEST_HEAD = 200
+LONGEST_HEAD = 200
 """Bytes of a line in which its number and its type stand."""
 
 
@@ -74,7 +74,7 @@ class Lines:
         if not self._goes_on(number, digest, hash):
             self.starts.append(len(self))
             self._look_for_others(line, number)
-        if _END in line[:_LONGEST_HEAD]:
+        if _END in line[:LONGEST_HEAD]:
             self.ends.add(len(self))
         self.numbers.append(number)
         self._digests += digest

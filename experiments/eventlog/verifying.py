@@ -23,8 +23,9 @@ from typing import NamedTuple
 from experiments.errors import NoLog
 from experiments.eventlog.chain import BEFORE_THE_FIRST, linked, seal_of
 from experiments.eventlog.inquiry import Damage, Inquiry
-from experiments.eventlog.lines import Lines
+from experiments.eventlog.lines import LONGEST_HEAD, Lines
 
+ACCOUNT = b'"event_type":"participant_erased"'
 _BEGINNING = b'{"seq":'
 
 
@@ -56,13 +57,23 @@ def verify(path: Path) -> Verification:
     if not (lines.has_records or _may_begin_a_log(lines, torn)):
         raise NoLog(path, "no line in it is a record of a session")
     inquiry = Inquiry(lines, last_line)
-    damage = sorted([*inquiry.findings(), *_torn(lines, torn)], key=lambda each: each.line)
+    damage = [*inquiry.findings(), *_torn(lines, torn)] or [*_unaccounted(lines, last_line)]
+    damage.sort(key=lambda each: each.line)
     return Verification(len(lines), lines.erased, lines.unsealed, inquiry.has_end, lines.head, tuple(damage))
 
 
 def _may_begin_a_log(lines: Lines, torn: bytes) -> bool:
     """A session's file is empty until its first record is kept, and a crash may tear that one."""
     return not lines and torn[: len(_BEGINNING)] == _BEGINNING[: len(torn)]
+
+
+def _unaccounted(lines: Lines, last_line: bytes) -> Iterator[Damage]:
+    """A log is erased whole, and its last record says so; whoever erases records by hand has no such account."""
+    is_account = ACCOUNT in last_line[:LONGEST_HEAD]
+    if lines.erased and not (is_account and lines.erased == len(lines) - 1):
+        which = "1 record is" if lines.erased == 1 else f"{lines.erased:,} records are"
+        text = f"changed: {which} erased, and the last line is no participant_erased that accounts for all before it"
+        yield Damage(len(lines), lines.numbers[-1], "changed", text)
 
 
 def _torn(lines: Lines, torn: bytes) -> Iterator[Damage]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import sqlite3
 import stat
@@ -176,6 +177,7 @@ def test_it_asks_says_what_is_left_and_knows_nobody_else(two: tuple[Path, str, s
     folder, ann, ben = two
     assert "'nobody' is nobody's here" in says(folder, "participant", "delete", ANN, "nobody", "--yes", code=1)
     assert "'nobody' is nobody's here" in says(folder, "participant", "export", "nobody", code=1)
+    assert "is nobody's here" in says(folder, "participant", "delete", os.fsdecode(b"\xff"), "--yes", code=1)
     assert f"session {ann[:8]}" in says(folder, "participant", "delete", ANN, code=1)  # nobody answers
     assert not is_erased(folder / "logs" / f"{ann}.json")
     (folder / f"participant-{ann[:8]}.json").touch()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,10 @@ def test_what_is_no_log_is_told_after_the_others(logs: list[Path], tmp_path: Pat
     assert f"{logs[0].name}: whole" in done.stdout
     assert "notes.txt" in done.stderr
     assert "none.json: cannot be read" in done.stderr
+
+
+def test_what_is_no_file_is_not_waited_for(logs: list[Path], tmp_path: Path):
+    pipe = logs[0].parent / "pipe.json"
+    os.mkfifo(pipe)
+    assert verify(logs[0].parent, folder=tmp_path).returncode == 0
+    assert "neither a file nor a folder" in verify(pipe, folder=tmp_path).stderr

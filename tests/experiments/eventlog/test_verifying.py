@@ -308,6 +308,15 @@ def test_erased_records_are_counted_and_no_damage(tmp_path: Path):
     assert only(damage(tmp_path, *stones, last))[0] == 6
 
 
+@pytest.mark.parametrize("by_hand", ["one", "all", "all, and the end is lost"])
+def test_records_that_were_erased_without_an_account_are_damage(tmp_path: Path, by_hand: str):
+    stones = [erased(number, seal_of(line)) for number, line in enumerate(LINES, start=1)]
+    lines = {"one": [*LINES[:4], stones[4], *LINES[5:]], "all": stones, "all, and the end is lost": stones[:-3]}
+    found = damage(tmp_path, *lines[by_hand])
+    assert only(found) == (len(lines[by_hand]), "changed")
+    assert "no participant_erased" in found[0].text
+
+
 def test_a_log_of_an_earlier_version_is_looked_through_as_far_as_that_goes(tmp_path: Path):
     plain = [line.partition(b',"salt"')[0] + b"}\n" for line in LINES]
     path = tmp_path / f"{SESSION}.json"
