@@ -20,6 +20,7 @@ from experiments.errors import UnknownCredential
 from server.errors import RequestRefused
 
 WINDOW_SECONDS = 60
+ID_CHARACTERS = 36
 IPV6_PREFIX = 64
 """Whoever has one IPv6 address has as many as they like; the network is theirs."""
 
@@ -53,8 +54,8 @@ class Handshakes:
         self._counted = FixedWindowRateLimiter(MemoryStorage())  # the moving window never forgets a source
 
     def count(self, session_id: str) -> bool:
-        """Count one; return whether it is one too many."""
-        return self._limit is not None and not self._counted.hit(self._limit, session_id)
+        """Count one; return whether it is one too many. What is longer than a session's id is none."""
+        return self._limit is not None and not self._counted.hit(self._limit, session_id[:ID_CHARACTERS])
 
 
 class FailedStarts:

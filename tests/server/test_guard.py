@@ -103,6 +103,26 @@ async def test_whoever_pings_and_reads_nothing_is_dropped(tmp_path: Path, monkey
             await asyncio.wait_for(writes_for_ever(writer, pings), 30)
 
 
+async def test_of_whoever_sends_without_end_little_is_taken_at_a_time(tmp_path: Path, monkeypatch):
+    """Others have their turn in between: what is taken at once is worked off at once."""
+    taken: list[int] = []
+    takes = guard.GuardedSocket.data_received
+
+    def takes_note(socket: guard.GuardedSocket, data: bytes) -> None:
+        taken.append(len(data))
+        takes(socket, data)
+
+    monkeypatch.setattr(guard.GuardedSocket, "data_received", takes_note)
+    async with serving(tmp_path) as server, ours(server) as participant:
+        await participant.posts("x" * 4_000)
+        await participant.expects_echo("x" * 4_000)
+        for _ in range(1_000):
+            await participant.sends({})
+        await participant.posts("hi")
+        await participant.expects_echo("hi")
+    assert max(taken) == guard.READ_BYTES
+
+
 async def writes_for_ever(writer: asyncio.StreamWriter, data: bytes) -> None:
     while True:
         writer.write(data)
