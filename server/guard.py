@@ -10,7 +10,7 @@ import asyncio
 from typing import Any
 
 import h11
-from uvicorn._types import ASGISendEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -28,9 +28,9 @@ ABORT = "chatroom.abort"
 """The ASGI extension with which a socket is dropped at once."""
 MOST_UNREAD_BYTES = 256 * 1024
 """Of pongs. What we send ourselves waits before it comes to that."""
-READ_BYTES = 2 * 1024
-"""How much of a socket is looked at before others have their turn. asyncio reads 256 KiB, in which 32,000 small frames
-have room: they held up everybody for six seconds (measured).
+PIECE_BYTES = 2 * 1024
+"""How much of what a socket sends is taken before others have their turn. 256 KiB are read at once, in which 32,000
+small frames have room: they held up everybody for six seconds (measured).
 """
 CLOSING_SECONDS = 1.0
 """What a client has to take the goodbye of a server that stops."""
@@ -41,9 +41,41 @@ class GuardedSocket(WebSocketsSansIOProtocol):
     those that send as much as they can.
     """
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        transport.max_size = READ_BYTES  # type: ignore[attr-defined]
+    _rest = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Take a piece of what has come in, the rest when others have had their turn; until then nothing is read."""
+        if self._rest:
+            self._rest += data
+            self._wait_with_reading()
+        else:
+            self._rest = data
+            self._take_piece()
+
+    def _take_piece(self) -> None:
+        piece, self._rest = self._rest[:PIECE_BYTES], self._rest[PIECE_BYTES:]
+        super().data_received(piece)
+        if self._rest:
+            self._wait_with_reading()
+            self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if self.transport.is_closing():
+            return
+        self._take_piece()
+        if not (self._rest or self.read_paused or self.transport.is_closing()):
+            self.transport.resume_reading()
+
+    def _wait_with_reading(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """uvicorn reads on once what it has is taken; what we have comes first."""
+        event = await super().receive()
+        if self._rest:
+            self._wait_with_reading()
+        return event
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
