@@ -111,7 +111,7 @@ class _Rest:
         self.seq = 0
         self.hash = BEFORE_THE_FIRST
         self.elapsed = 0.0
-        self._is_chained_anew = False
+        self._has_sealed = self._is_chained_anew = False
 
     def of(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         for line in lines:
@@ -129,12 +129,14 @@ class _Rest:
     def _seal(self, line: bytes) -> Seal:
         """Versions before the chain sealed no lines. Theirs are sealed here, with a salt that is thrown away, from the
         32 zero bytes before the first: the chain shows no more than that nobody touched what is left. Lines that were
-        sealed after such lines keep their digests and are chained to them anew.
+        sealed after such lines keep their digests and are chained to them anew. A line without a seal between others
+        that have theirs is damage, and stays to be seen as such: the next one does not follow from it.
         """
         seal = seal_of(line)
+        self._has_sealed |= seal is not None
         if seal is None:
-            self._is_chained_anew = True
+            self._is_chained_anew |= not self._has_sealed
             seal = Seal(digest(random_salt(), line[:-1]), b"", is_erased=True)
-        if not self._is_chained_anew:
+        if seal.hash and not self._is_chained_anew:
             return seal
         return seal._replace(hash=linked(self.hash, seal.digest))

@@ -224,6 +224,17 @@ async def test_a_session_stays_for_the_flow_of_participants_and_the_list(tmp_pat
         assert [(each.given, each.logs_read, each.logs_erased) for each in verified.lists] == [(4, 3, 1)]
 
 
+async def test_an_erasure_hides_no_damage_that_was_there_before(tmp_path):
+    async with fifty(tmp_path, 1) as study:
+        lines = study.log(0).read_bytes().splitlines(keepends=True)
+        study.log(0).write_bytes(b"".join([*lines[:2], b"something else\n", *lines[3:]]))
+        head = verify_log(study.log(0)).head
+        await study.erases(await study.known(pid(0)))
+        found = verify_log(study.log(0))
+        assert found.damage
+        assert head.encode() in study.log(0).read_bytes()
+
+
 async def test_twice_is_as_good_as_once(tmp_path):
     async with fifty(tmp_path, 2) as study:
         await study.erases(await study.known(pid(0)))
