@@ -87,11 +87,11 @@ class ErasedLog(LogError):
 
 
 class SessionGoesOn(ExperimentsError):
-    """A running server writes this session's log."""
+    """A server runs, and this session is not over: its log may be written."""
 
     def __init__(self, session_id: str) -> None:
         self.session_id = session_id
-        super().__init__(f"session {session_id[:8]} goes on in a running server: it must end first")
+        super().__init__(f"session {session_id[:8]} goes on in a running server: it must end first, or that be stopped")
 
 
 class StoreError(ExperimentsError):

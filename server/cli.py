@@ -309,7 +309,12 @@ def delete_participant(
     def confirm(what: str) -> bool:
         return yes or typer.confirm(what, err=True)
 
-    if bool(codes) == expired or (dry_run and not expired):
+    if dry_run and not expired:
+        _stop(
+            "--dry-run goes with --expired: of whoever is named it is shown, and asked",
+            outcome="nothing was done",
+        )
+    if bool(codes) == expired:
         _stop("name whom to erase, or else --expired (with or without --dry-run)", outcome="nothing was done")
     with _problems_told():
         settings, loaded = _opened(experiment)

@@ -35,6 +35,9 @@ NOT_REACHED = (
 )
 
 
+HOW_NAMED = "Session ids are shown short: give them whole (chatroom sessions --json). Another experiment: --experiment."
+
+
 class Chosen(NamedTuple):
     """Somebody to erase, and the code by which they were found (None: their time is over)."""
 
@@ -72,7 +75,7 @@ def delete(
     chosen, unknown = in_study(settings, experiment, lambda study: _named(study, codes))
     if unknown:
         problems = [f"{each!r} is nobody's here: no participant, session, token or panel id" for each in unknown]
-        print("\n".join(problems))  # noqa: T201
+        print("\n".join([*problems, HOW_NAMED]))  # noqa: T201
         return False
     if not confirm(_what_will_go(chosen)):
         print("Nothing was erased.")  # noqa: T201

@@ -15,7 +15,7 @@ from experiments.experiment import Experiment
 from experiments.store.erasing import KnownParticipant, find, rows_of
 from experiments.store.study import Study, moment
 from server.data import in_study
-from server.erasing import code_of
+from server.erasing import HOW_NAMED, code_of
 from server.errors import InvalidSettings
 from server.folders import new_private_file
 from server.indexing import SHOWN_OF_ID
@@ -47,7 +47,7 @@ def export(settings: ServerSettings, experiment: Experiment, code: str, out: Pat
     """
     kept = in_study(settings, experiment, lambda study: _kept(study, settings.log_dir, code_of(code)))
     if kept is None:
-        print(f"{code!r} is nobody's here: no participant, session, token or panel id")  # noqa: T201
+        print(f"{code!r} is nobody's here: no participant, session, token or panel id\n{HOW_NAMED}")  # noqa: T201
         return False
     name = f"participant-{(kept.participant.session_id or kept.participant.participant_id)[:SHOWN_OF_ID]}"
     now = wall_time()

@@ -136,7 +136,7 @@ class Hub:
         """Resume the sessions that the last server had, those whose participants come back first before that."""
         waiting = [*session_ids]
         if waiting:
-            logger.info("%d sessions go on that the last server had", len(waiting))
+            logger.info("sessions that the last server had, and that go on: %d", len(waiting))
         while waiting:
             left: list[str] = []
             for start in range(0, len(waiting), RESUMED_AT_ONCE):
@@ -260,6 +260,8 @@ class Hub:
         if session_id in self._unfinished:  # the index has said so, for all of them at once
             return await self._resume(session_id)
         reserved = await self._sessions.begin(session_id)
+        if reserved is None and await self._sessions.is_elsewhere(session_id):
+            raise SocketRefused(Close.OVERLOADED, "not admitting")  # until its experiment is served again
         if reserved is None:
             raise SocketRefused(Close.UNKNOWN, "unknown session")
         if reserved.state == OVER:
@@ -347,8 +349,8 @@ class Hub:
             logger.error("session %s broke off", session.session_id[:8], exc_info=error)
         finally:
             await self._let_go(session, session.end_reason or ("error" if broke_off else None))
-        how = session.end_reason or "laid aside"
-        logger.info("session %s over (%s), %d running", session.session_id[:8], how, len(self._live))
+        how = f"over ({session.end_reason})" if session.end_reason else "laid aside for the next server"
+        logger.info("session %s %s, %d running", session.session_id[:8], how, len(self._live))
 
     async def _let_go(self, session: SimulationSession, end_reason: str | None) -> None:
         try:

@@ -63,7 +63,7 @@ def open_log(logs: LogFolder, session_id: str, timestamp: Callable[[], str]) -> 
     try:
         return logs.reopen(session_id, timestamp)
     except (DamagedLog, ErasedLog, LogMissing) as error:
-        logger.error("session %s cannot go on: %s", session_id[:8], error)
+        logger.error("session %s cannot go on: %s (chatroom verify names what was done to it)", session_id[:8], error)
         raise CannotResume("error") from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ MOST_SHOWN = 20
 def run(given: Sequence[Path], *, as_json: bool) -> bool:
     """Verify logs, and all those in folders, and print what was found; return whether all are whole.
 
-    Raise InvalidSettings for what is no log, when the others have been verified.
+    Raise InvalidSettings for what is no log, if the others are whole.
     """
     problems: list[str] = []
     found = [(log, verified) for log in _logs(given, problems) if (verified := _verified(log, problems)) is not None]
@@ -29,9 +30,12 @@ def run(given: Sequence[Path], *, as_json: bool) -> bool:
         print(json.dumps([_as_json(log, each) for log, each in found], ensure_ascii=False, indent=2))  # noqa: T201
     else:
         _print(found)
-    if problems:
+    is_whole = not any(each.damage for _, each in found)
+    if problems and is_whole:
         raise InvalidSettings(problems)
-    return not any(each.damage for _, each in found)
+    for problem in problems:
+        print(problem, file=sys.stderr)  # noqa: T201
+    return is_whole
 
 
 def _logs(given: Sequence[Path], problems: list[str]) -> Iterator[Path]:

@@ -90,4 +90,4 @@ def _torn(lines: Lines, torn: bytes) -> Iterator[Damage]:
         yield Damage(line, number, "torn", text)
     else:
         text = f"torn: {len(torn):,} bytes without a line's end; the next start of the server moves them aside"
-        yield Damage(line, None, "torn", f"{text}, and nobody was shown them")
+        yield Damage(line, None, "torn", f"{text}; if a crash left them, nobody was shown them")

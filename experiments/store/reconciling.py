@@ -15,7 +15,7 @@ from simulation.events import SessionEnded
 logger = logging.getLogger("chatroom.store")
 
 STOPPED = "server_shutdown"
-"""Why a session is over that was going on, and whose log is gone."""
+"""Why a session is over that was going on, and whose log is gone or empty."""
 
 
 async def reconcile(sessions: Sessions, logs: LogFolder, conditions: Container[str], ages: Container[str]) -> list[str]:
@@ -32,6 +32,9 @@ async def reconcile(sessions: Sessions, logs: LogFolder, conditions: Container[s
                 await sessions.ended(row.session_id, last.event.reason)
             elif line:
                 unfinished.append(row.session_id)
+            elif row.session_id in ages:
+                logger.error("session %s was going on, and its log %s is empty", row.session_id[:8], path)
+                await sessions.ended(row.session_id, STOPPED)
             else:  # nothing whole was ever written: nobody has been told that it began
                 await sessions.unbegun(row.session_id)
         elif row.state == LIVE and row.session_id not in ages:  # a power cut took its log, and nobody had seen anything
@@ -45,6 +48,8 @@ async def reconcile(sessions: Sessions, logs: LogFolder, conditions: Container[s
         logger.error(
             "%d sessions were started in conditions that the settings no longer have: they cannot go on", stranded
         )
+    for experiment_id, count in (await sessions.elsewhere()).items():
+        logger.warning("sessions of the experiment %s that wait until that is served again: %d", experiment_id, count)
     return unfinished
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from experiments.assignment import Allocation
@@ -124,6 +124,23 @@ class Sessions:
         ours = (sessions.c.experiment_id == self._study.experiment_id) & (sessions.c.state != OVER)
         async with self._study.database.transaction() as connection:
             return list((await connection.execute(chosen.where(ours))).all())
+
+    async def elsewhere(self) -> dict[str, int]:
+        """Return how many sessions of other experiments of this data folder are not over, by experiment."""
+        found = (
+            select(sessions.c.experiment_id, func.count())
+            .where(sessions.c.experiment_id != self._study.experiment_id, sessions.c.state == LIVE)
+            .group_by(sessions.c.experiment_id)
+        )
+        async with self._study.database.transaction() as connection:
+            return {row[0]: row[1] for row in (await connection.execute(found)).all()}
+
+    async def is_elsewhere(self, session_id: str) -> bool:
+        """Whether a session belongs to another experiment of this data folder."""
+        found = select(sessions.c.session_id).where(sessions.c.session_id == session_id)
+        async with self._study.database.transaction() as connection:
+            ours = await self._reserved(connection, session_id)
+            return ours is None and (await connection.execute(found)).first() is not None
 
     async def linkage(self) -> list[tuple[str, dict[str, str]]]:
         """Return session id and the parameters of the panel's link, for those who came from a panel."""

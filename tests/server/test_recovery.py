@@ -30,6 +30,7 @@ from simulation.events import (
 )
 
 SEAL = re.compile(rb',"salt":"[0-9a-f]{32}","hash":"[0-9a-f]{64}"}')
+OTHER = {"experiment_id": "other"}
 LIVELY = {"messages_per_minute": 60, "user_response_probability": 1}
 
 
@@ -252,6 +253,34 @@ async def test_a_log_that_was_changed_is_not_gone_on_with_and_stays_as_it_is(tmp
             await back.sends({"type": "hello"})
             assert await back.reads_until_closed() == 4410
         assert path.read_bytes() == changed
+
+
+async def test_a_log_that_was_emptied_is_not_begun_anew(tmp_path: Path):
+    async with serving(tmp_path) as server, ours(server) as participant:
+        await participant.posts("hello")
+        await participant.expects_echo("hello")
+    (tmp_path / "logs" / f"{participant.session_id}.json").write_bytes(b"")
+    async with serving(tmp_path) as server, ours(server, participant.session_id, hello=False) as back:
+        await back.sends({"type": "hello"})
+        assert await back.reads_until_closed() == 4410
+
+
+async def test_sessions_of_another_experiment_wait_until_that_is_served_again(tmp_path: Path, caplog):
+    async with serving(tmp_path) as server, ours(server) as participant:
+        await participant.posts("hello")
+        await participant.expects_echo("hello")
+    other = tmp_path / "other"
+    async with (
+        serving(
+            other, settings={"log_dir": tmp_path / "logs", "data_dir": tmp_path / "data"}, experimental=OTHER
+        ) as server,
+        ours(server, participant.session_id, hello=False) as waiting,
+    ):
+        await waiting.sends({"type": "hello"})
+        assert await waiting.reads_until_closed() == 1013
+    assert "sessions of the experiment config that wait until that is served again: 1" in caplog.text
+    async with serving(tmp_path) as server, ours(server, participant.session_id) as back:
+        await back.expects_echo("hello")
 
 
 async def test_a_server_that_is_stopped_while_a_session_begins_stops_and_leaves_that_to_the_next(
