@@ -126,7 +126,7 @@ class Sessions:
             return list((await connection.execute(chosen.where(ours))).all())
 
     async def elsewhere(self) -> dict[str, int]:
-        """Return how many sessions of other experiments of this data folder are not over, by experiment."""
+        """Return how many sessions of other experiments of this data folder go on, by experiment."""
         found = (
             select(sessions.c.experiment_id, func.count())
             .where(sessions.c.experiment_id != self._study.experiment_id, sessions.c.state == LIVE)
@@ -136,11 +136,14 @@ class Sessions:
             return {row[0]: row[1] for row in (await connection.execute(found)).all()}
 
     async def is_elsewhere(self, session_id: str) -> bool:
-        """Whether a session belongs to another experiment of this data folder."""
-        found = select(sessions.c.session_id).where(sessions.c.session_id == session_id)
+        """Whether a session goes on that belongs to another experiment of this data folder."""
+        found = select(sessions.c.session_id).where(
+            sessions.c.session_id == session_id,
+            sessions.c.experiment_id != self._study.experiment_id,
+            sessions.c.state == LIVE,
+        )
         async with self._study.database.transaction() as connection:
-            ours = await self._reserved(connection, session_id)
-            return ours is None and (await connection.execute(found)).first() is not None
+            return (await connection.execute(found)).first() is not None
 
     async def linkage(self) -> list[tuple[str, dict[str, str]]]:
         """Return session id and the parameters of the panel's link, for those who came from a panel."""

@@ -144,6 +144,7 @@ async def schemathesis(
         *("--url", url, "-H", f"Authorization: Bearer {KEY}", "--checks", "all"),
         *("--max-examples", str(examples), "--generation-deterministic", "--no-color", *options),
         *("--report", "json", "--report-json-path", folder / "report.json", "--request-timeout", "30"),
+        *("--max-response-time", "30"),  # how long a what-if takes is what was asked for, and the machine's speed
         cwd=folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
