@@ -310,10 +310,7 @@ def delete_participant(
         return yes or typer.confirm(what, err=True)
 
     if dry_run and not expired:
-        _stop(
-            "--dry-run goes with --expired: of whoever is named it is shown, and asked",
-            outcome="nothing was done",
-        )
+        _stop("--dry-run goes with --expired: who is named is shown and asked about anyway", outcome="nothing was done")
     if bool(codes) == expired:
         _stop("name whom to erase, or else --expired (with or without --dry-run)", outcome="nothing was done")
     with _problems_told():

@@ -341,15 +341,16 @@ class Hub:
         return session
 
     async def _run(self, session: SimulationSession) -> None:
-        broke_off = False
+        broke_off = None
         try:
             await session.run()
         except Exception as error:  # task boundary: one session's end is no other's
-            broke_off = True
+            broke_off = "error"
             logger.error("session %s broke off", session.session_id[:8], exc_info=error)
         finally:
-            await self._let_go(session, session.end_reason or ("error" if broke_off else None))
-        how = f"over ({session.end_reason})" if session.end_reason else "laid aside for the next server"
+            await self._let_go(session, session.end_reason or broke_off)
+        end_reason = session.end_reason or broke_off
+        how = f"over ({end_reason})" if end_reason else "laid aside for the next server"
         logger.info("session %s %s, %d running", session.session_id[:8], how, len(self._live))
 
     async def _let_go(self, session: SimulationSession, end_reason: str | None) -> None:

@@ -83,7 +83,12 @@ class Close(IntEnum):
         "The server restarts; the session goes on in the next one.",
         "Come back, each client after a different time: all of them were told at once.",
     )
-    OVERLOADED = 1013, True, "The server is full, or cannot write.", "Come back, slowly: after 15 s and more."
+    OVERLOADED = (
+        1013,
+        True,
+        "The server is full, cannot write, or serves another experiment now.",
+        "Come back, slowly: after 15 s and more.",
+    )
     NOT_ALLOWED = (
         4401,
         False,

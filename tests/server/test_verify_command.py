@@ -97,6 +97,8 @@ def test_what_is_no_log_is_told_after_the_others(logs: list[Path], tmp_path: Pat
     assert f"{logs[0].name}: whole" in done.stdout
     assert "notes.txt" in done.stderr
     assert "none.json: cannot be read" in done.stderr
+    damaged(logs[0])
+    assert verify(tmp_path / "notes.txt", logs[0], folder=tmp_path).returncode == 1
 
 
 def test_what_is_no_file_is_not_waited_for(logs: list[Path], tmp_path: Path):
